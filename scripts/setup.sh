@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# What all scripts share: .venv with this project in it. Sourced; quick when nothing is to do.
+#   WORLDMODELS_PYTHON   the Python to make .venv with (default: the first of 3.11-3.13 there is)
+#   WORLDMODELS_EXTRAS   extras to install, e.g. "dev" or "gpu,doom" (added to those there)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+find_python() {
+    local name
+    for name in ${WORLDMODELS_PYTHON:-python3.11 python3.12 python3.13 python3 python}; do
+        if "$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+            2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    echo "setup: Python 3.11, 3.12 or 3.13 is needed; install one and type" \
+        "WORLDMODELS_PYTHON=/path/to/python bash $0" >&2
+    return 2
+}
+
+# The folder of wheels is whole only when the stamp says so: an interrupted install starts again.
+stamp=.venv/installed
+extras=${WORLDMODELS_EXTRAS:-}
+[ -f "$stamp" ] && extras=$(tail -n 1 "$stamp" | tr ',' '\n' | cat - <(tr ',' '\n' <<<"$extras") |
+    sed '/^$/d' | sort -u | paste -sd, -)
+wanted=$(sha256sum setup.py constraints.txt | sha256sum | cut -d' ' -f1)
+if [ ! -f "$stamp" ] || [ "$(printf '%s\n%s' "$wanted" "$extras")" != "$(cat "$stamp")" ]; then
+    if [ ! -x .venv/bin/python ]; then
+        python=$(find_python)
+        echo "setup: making .venv with $("$python" --version)"
+        "$python" -m venv .venv
+    fi
+    echo "setup: installing worldmodels-repro${extras:+[$extras]} (a few minutes, once)"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
+        --constraint constraints.txt --editable ".${extras:+[$extras]}"
+    printf '%s\n%s' "$wanted" "$extras" >"$stamp"
+fi
+export PATH="$PWD/.venv/bin:$PATH"

@@ -1,0 +1,62 @@
+"""Package metadata, all of it: names, versions, dependencies and extras live here alone."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+# Bounds are the versions the suite was run on, up to the next that may break it.
+# constraints.txt holds the exact set for a repeatable install.
+REQUIRED = [
+    # V and M
+    "tensorflow>=2.18,<2.23",
+    "keras>=3.8,<4",
+    # inference in workers, without TensorFlow
+    "openvino>=2025.2,<2027",
+    # worlds
+    "gymnasium[box2d]>=1.2,<1.5",
+    "opencv-python-headless>=4.10,<6",
+    "numpy>=2.0,<3",
+    # evolution, here and on many machines
+    "cma>=4.4,<4.6",
+    "mpi4py>=4.1,<5",
+    "mpich>=4.3,<6",
+    "boto3>=1.38,<2",
+    # configuration and progress
+    "pydantic>=2.11,<3",
+    "ruamel.yaml>=0.18,<0.20",
+    "tqdm>=4.67,<5",
+    # figures
+    "matplotlib>=3.10,<4",
+    "scikit-learn>=1.6,<2",
+    "imageio>=2.37,<3",
+    "tensorboard>=2.18,<3",
+]
+
+EXTRAS = {
+    "gpu": ["tensorflow[and-cuda]>=2.18,<2.23"],
+    "doom": ["vizdoom>=1.3,<2"],
+    "dev": [
+        "pytest>=8.4,<10",
+        "scipy>=1.15,<2",
+        "hypothesis>=6.130,<7",
+        "ruff>=0.12,<0.18",
+        "mypy>=1.16,<3",
+        "types-tqdm>=4.67,<5",
+    ],
+}
+
+setup(
+    name="worldmodels-repro",
+    version="0.1.0",
+    description="World Models (Ha & Schmidhuber, 2018), reproduced for real on the machine you have",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["worldmodels_repro", "worldmodels_repro.*"]),
+    install_requires=REQUIRED,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["worldmodels=worldmodels_repro.cli:main"]},
+)

@@ -1,0 +1,47 @@
+"""What tests share: one tiny run of every stage, made once through the real command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worldmodels_repro.config import Config, load_config
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+TINY = Path(__file__).parent / "tiny.yaml"
+STAGES = ("rollouts", "vae", "latents", "memory", "evolve", "evaluate", "figures", "results")
+
+
+def command(*words: object, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess:
+    """Run ``worldmodels WORDS`` as a user would."""
+    return subprocess.run([sys.executable, "-m", "worldmodels_repro.cli", *map(str, words)],
+                          capture_output=True, text=True, timeout=timeout,
+                          env=os.environ | environment)
+
+
+def refused(result: subprocess.CompletedProcess) -> str:
+    """The one line of a refusal; fails unless it is one line, with exit code 2."""
+    assert result.returncode == 2, result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.startswith("worldmodels:")]
+    assert len(lines) == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Config:
+    return load_config(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run folder."""
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    for verb in STAGES:
+        result = command(verb, "--config", TINY, "--run", run)
+        assert result.returncode == 0, f"{verb}: {result.stderr}"
+    return run

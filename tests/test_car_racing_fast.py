@@ -1,0 +1,292 @@
+"""The fast CarRacing: gymnasium's dynamics bit for bit, and gymnasium's picture nearly so."""
+
+import pickle
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.envs.box2d import car_dynamics, car_racing
+from gymnasium.utils.env_checker import check_env
+
+from benchmarks import env as bench
+from worldmodels_repro.envs import car_drawing
+from worldmodels_repro.envs.car_racing import FastCarRacing, check_gymnasium, crop_and_resize
+
+
+class Blind(car_racing.CarRacing):
+    """gymnasium's environment without its picture, for long comparisons of the dynamics."""
+
+    def _render(self, mode):
+        return None
+
+
+def state(env):
+    car = env.car
+    numbers = [env.reward, env.t, env.tile_visited_count, car.fuel_spent]
+    for body in (car.hull, *car.wheels):
+        numbers += [*body.position, body.angle, *body.linearVelocity, body.angularVelocity]
+    for wheel in car.wheels:
+        numbers += [wheel.omega, wheel.phase, wheel.gas, wheel.brake, wheel.steer]
+        numbers += [wheel.joint.angle, len(wheel.tiles)]
+    return [float(n) for n in numbers]
+
+
+def skids(env):
+    return [(p.color, p.poly, p.grass) for p in env.car.particles]
+
+
+@pytest.mark.parametrize("policy", bench.POLICIES)
+@pytest.mark.parametrize("seed", [0, 7])
+def test_dynamics_are_bit_identical_to_the_end_of_the_episode(policy, seed):
+    theirs, ours = Blind(), FastCarRacing()
+    act = policy(np.random.default_rng(seed))
+    theirs.reset(seed=seed)
+    ours.reset(seed=seed)
+    assert theirs.track == ours.track
+    colors = [[int(c) for c in color] for _, color in theirs.road_poly]
+    assert colors == [[int(c) for c in color] for _, color in ours.road_poly]
+    for _ in range(1000):
+        action = act(theirs)
+        expected = theirs.step(action)[1:]
+        assert ours.step(action)[1:] == expected
+        assert state(ours) == state(theirs)
+        if expected[1]:
+            break
+    assert skids(ours) == skids(theirs)
+    assert all(
+        np.array_equal(a, b)
+        for (_, a), (_, b) in zip(theirs.road_poly, ours.road_poly, strict=True)
+    )
+    if policy is bench.straight_policy:
+        assert expected == (-100, True, False, {"lap_finished": False})
+    if policy is bench.track_policy:
+        assert theirs.tile_visited_count > 50
+
+
+def test_a_lap_ends_both_episodes_alike():
+    theirs, ours = Blind(lap_complete_percent=0.1), FastCarRacing(lap_complete_percent=0.1)
+    act = bench.track_policy(np.random.default_rng(3))
+    theirs.reset(seed=3)
+    ours.reset(seed=3)
+    expected = None
+    for _ in range(3000):
+        action = act(theirs)
+        expected = theirs.step(action)[1:]
+        assert ours.step(action)[1:] == expected
+        if expected[1]:
+            break
+    assert expected is not None
+    assert expected[1:] == (True, False, {"lap_finished": True})
+
+
+def test_discrete_actions_are_gymnasiums():
+    theirs, ours = Blind(continuous=False), FastCarRacing(continuous=False)
+    theirs.reset(seed=1)
+    ours.reset(seed=1)
+    for action in np.random.default_rng(1).integers(5, size=200):
+        assert ours.step(action)[1:] == theirs.step(action)[1:]
+        assert state(ours) == state(theirs)
+
+
+def test_frames_look_like_gymnasiums():
+    mean, worst, frames = bench.fidelity(frames=1300, seed=100)
+    assert frames == 1300
+    assert mean <= 0.5
+    assert worst <= 2.0
+
+
+def test_crop_cuts_the_instruments_off_and_averages_areas():
+    frame = np.zeros((96, 96, 3), np.uint8)
+    frame[84:] = 255  # the instruments
+    frame[:84, :48] = 100
+    out = np.empty((64, 64, 3), np.uint8)
+    assert crop_and_resize(frame, out) is out
+    assert (out[:, :32] == 100).all()
+    assert (out[:, 32:] == 0).all()
+    np.testing.assert_array_equal(crop_and_resize(frame), out)
+
+
+@pytest.mark.parametrize(
+    ("frame", "out"),
+    [
+        (np.zeros((64, 64, 3), np.uint8), None),
+        (np.zeros((96, 96, 3), np.float32), None),
+        (np.zeros((96, 96, 3), np.uint8), np.zeros((3, 64, 64), np.uint8)),
+        (np.zeros((96, 96, 3), np.uint8), np.zeros((64, 64, 3), np.float32)),
+        (np.zeros((96, 96, 3), np.uint8), np.zeros((64, 64, 6), np.uint8)[..., ::2]),
+    ],
+)
+def test_crop_refuses_other_shapes(frame, out):
+    with pytest.raises(ValueError, match="must be"):
+        crop_and_resize(frame, out)
+
+
+def test_gymnasiums_instruments_do_not_show():
+    env = gymnasium.make("CarRacing-v3").unwrapped
+    env.reset(seed=0)
+    for _ in range(60):
+        full = env.step(np.array([0, 1, 0], np.float32))[0]
+    env.reward, env.prev_reward = 1e6, 1e6
+    env.car.hull.angularVelocity = 50.0  # every dial to its end
+    for wheel in env.car.wheels:
+        wheel.omega = 300.0
+    dials = env._render("state_pixels")
+    assert (dials[84:] != full[84:]).any()
+    np.testing.assert_array_equal(crop_and_resize(dials), crop_and_resize(full))
+
+
+def test_api():
+    check_env(FastCarRacing(), skip_render_check=True)
+    env = gymnasium.make("worldmodels/CarRacingFast-v0")
+    assert env.observation_space == gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+    assert env.reset(seed=0)[0] in env.observation_space
+    for _ in range(1000):
+        *_, ended, cut, _ = env.step(np.zeros(3, np.float32))
+    assert cut and not ended
+    assert env.unwrapped.surf is None and env.unwrapped.clock is None  # nothing of pygame's
+
+
+def test_rgb_array_is_gymnasiums():
+    theirs, ours = car_racing.CarRacing("rgb_array"), FastCarRacing("rgb_array")
+    theirs.reset(seed=5)
+    ours.reset(seed=5)
+    for _ in range(60):
+        theirs.step(np.array([0.1, 1, 0], np.float32))
+        ours.step(np.array([0.1, 1, 0], np.float32))
+    np.testing.assert_array_equal(theirs.render(), ours.render())
+    ours.close()
+    theirs.close()
+
+
+def test_domain_randomize_is_refused():
+    with pytest.raises(ValueError, match="use CarRacing-v3"):
+        FastCarRacing(domain_randomize=True)
+
+
+def play(env, seed, steps):
+    rng = np.random.default_rng(seed)
+    frames = [env.reset(seed=seed)[0].copy()]
+    for _ in range(steps):
+        action = rng.uniform([-1, 0, 0], [1, 1, 0.2]).astype(np.float32)
+        frames.append(env.step(action)[0].copy())
+    return np.array(frames)
+
+
+def test_a_seed_gives_the_same_frames_after_other_episodes():
+    env = FastCarRacing()
+    first = play(env, 2, 90)
+    play(env, 3, 120)
+    play(env, 4, 10)
+    np.testing.assert_array_equal(play(env, 2, 90), first)
+    np.testing.assert_array_equal(play(pickle.loads(pickle.dumps(env)), 2, 90), first)
+
+
+def test_environments_do_not_influence_each_other():
+    batch = np.zeros((3, 64, 64, 3), np.uint8)
+    envs = [FastCarRacing() for _ in batch]
+    alone = [play(env, seed, 80) for seed, env in enumerate(envs)]
+    rngs = [np.random.default_rng(seed) for seed in range(3)]
+    for seed, env in enumerate(envs):
+        env.frame_into(batch[seed])
+        env.reset(seed=seed)
+    for k in range(80):
+        np.testing.assert_array_equal(batch, np.stack([frames[k] for frames in alone]))
+        for env, rng, row in zip(envs, rngs, batch, strict=True):
+            observation = env.step(rng.uniform([-1, 0, 0], [1, 1, 0.2]).astype(np.float32))[0]
+            assert observation.ctypes.data == row.ctypes.data
+        if k == 40:
+            envs[0].close()
+    np.testing.assert_array_equal(batch, np.stack([frames[80] for frames in alone]))
+
+
+def test_frame_into_refuses_what_does_not_fit_and_can_be_undone():
+    env = FastCarRacing()
+    with pytest.raises(ValueError, match="out must be"):
+        env.frame_into(np.zeros((96, 96, 3), np.uint8))
+    row = np.zeros((64, 64, 3), np.uint8)
+    env.frame_into(row)
+    assert env.reset(seed=0)[0] is row
+    env.frame_into(None)
+    assert env.step(np.zeros(3, np.float32))[0] is not row
+
+
+def test_memory_of_an_environment():
+    env = FastCarRacing()
+    for seed in range(20):
+        env.reset(seed=seed)
+    assert env._texture.nbytes <= 2_500_000
+
+
+def test_touched_tiles_change_colour_in_the_picture():
+    env = FastCarRacing()
+    env.reset(seed=0)
+    for _ in range(60):
+        env.step(np.zeros(3, np.float32))
+    hull = env.car.hull
+    before = env._texture.view(*hull.position, hull.angle, env.t).copy()
+    for tile in env.road:
+        tile.color[:] = env.road_color
+    env._render("state_pixels")
+    after = env._texture.view(*hull.position, hull.angle, env.t)
+    road = (before[..., 0] == before[..., 1]) & (before[..., 0] > 0)
+    assert len(np.unique(before[road])) > 3
+    assert np.mean(after[road][:, 0] == car_drawing.shown(*car_drawing.ROAD_COLOR)[0]) > 0.95
+
+
+def test_guard_accepts_the_installed_gymnasium():
+    check_gymnasium()
+
+
+def test_guard_refuses_other_versions(monkeypatch):
+    monkeypatch.setattr(gymnasium, "__version__", "0.29.1")
+    with pytest.raises(RuntimeError, match=r"works with gymnasium .*1\.4\.0.*not with 0\.29\.1"):
+        FastCarRacing()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        (car_racing, "ZOOM", 2.5),
+        (car_racing, "TRACK_WIDTH", 7.0),
+        (car_racing, "PLAYFIELD", 300.0),
+        (car_racing, "FPS", 60),
+        (car_dynamics, "SIZE", 0.03),
+        (car_dynamics, "FRICTION_LIMIT", 500.0),
+        (car_dynamics, "HULL_POLY3", [(0, 0), (1, 0), (0, 1)]),
+    ],
+)
+def test_guard_refuses_other_constants(monkeypatch, module, name, value):
+    monkeypatch.setattr(module, name, value)
+    with pytest.raises(RuntimeError, match=f"{name} differs") as refusal:
+        check_gymnasium()
+    assert "\n" not in str(refusal.value)
+
+
+def test_guard_refuses_other_colours(monkeypatch):
+    def paint(env):
+        env.road_color = np.array([90, 90, 90])
+        env.bg_color = np.array([102, 204, 102])
+        env.grass_color = np.array([102, 230, 102])
+
+    monkeypatch.setattr(car_racing.CarRacing, "_init_colors", paint)
+    with pytest.raises(RuntimeError, match="road_color differs"):
+        check_gymnasium()
+
+
+def test_rewards_and_endings_are_those_the_scores_are_quoted_in():
+    env = FastCarRacing()
+    env.reset(seed=0)
+    for _ in range(100):  # the start touches its tiles while the car settles
+        _, reward, ended, cut, _ = env.step(np.zeros(3, np.float32))
+    assert reward == pytest.approx(-0.1)
+    assert not ended and not cut
+    total, visited = env.reward, env.tile_visited_count
+    while env.tile_visited_count == visited:
+        env.step(np.array([0, 0.5, 0], np.float32))
+        total -= 0.1
+    gained = (env.tile_visited_count - visited) * 1000 / len(env.track)
+    assert env.reward - total == pytest.approx(gained)
+    for body in (env.car.hull, *env.car.wheels):
+        body.position = (body.position[0] + car_racing.PLAYFIELD + 200, body.position[1])
+    _, reward, ended, _, info = env.step(np.zeros(3, np.float32))
+    assert (reward, ended, info) == (-100, True, {"lap_finished": False})

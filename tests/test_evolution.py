@@ -1,0 +1,149 @@
+"""The strategy, the pool and the loop that plays: exact, and indifferent to who computes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.evolution.pool import Pool
+from worldmodels_repro.evolution.strategy import Strategy
+from worldmodels_repro.models.controller import ControllerShape
+from worldmodels_repro.storage import load_npz, save_npz
+from worldmodels_repro.worlds.episodes import play
+
+
+def _evolve(strategy: Strategy, generations: int) -> np.ndarray:
+    for _ in range(generations):
+        candidates = strategy.ask()
+        strategy.tell(candidates, -((candidates - 0.3) ** 2).sum(axis=1))
+    return candidates
+
+
+@pytest.mark.parametrize(("n", "diagonal"), [(12, False), (12, True), (300, False)])
+def test_a_restored_strategy_asks_for_the_same_candidates(tmp_path: Path, n: int,
+                                                          diagonal: bool) -> None:
+    whole = Strategy(np.zeros(n), 0.1, 16, seed=1, diagonal=diagonal)
+    _evolve(whole, 23)
+    save_npz(tmp_path / "strategy.npz", whole.state(), level=0)
+    resumed = Strategy(np.zeros(n), 0.1, 16, seed=2, diagonal=diagonal)
+    resumed.restore(load_npz(tmp_path / "strategy.npz"), "strategy.npz")
+    np.testing.assert_array_equal(_evolve(whole, 20), _evolve(resumed, 20))
+    np.testing.assert_array_equal(whole.mean, resumed.mean)
+
+
+def test_a_foreign_state_is_refused() -> None:
+    strategy = Strategy(np.zeros(5), 0.1, 8, seed=1)
+    _evolve(strategy, 2)
+    with pytest.raises(UserError, match=r"strategy\.npz"):
+        Strategy(np.zeros(6), 0.1, 8, seed=1).restore(strategy.state(), "strategy.npz")
+    with pytest.raises(UserError, match=r"strategy\.npz"):
+        strategy.restore({"plain": np.zeros(3, np.uint8)}, "strategy.npz")
+
+
+def test_the_strategy_climbs() -> None:
+    strategy = Strategy(np.zeros(10), 0.1, 16, seed=3)
+    _evolve(strategy, 60)
+    np.testing.assert_allclose(strategy.mean, 0.3, atol=0.05)
+
+
+def test_the_strategy_leaves_numpys_global_state_alone() -> None:
+    np.random.seed(7)  # noqa: NPY002 - the global state is what is tested
+    expected = np.random.random()  # noqa: NPY002
+    np.random.seed(7)  # noqa: NPY002
+    _evolve(Strategy(np.zeros(4), 0.1, 8, seed=1), 3)
+    assert np.random.random() == expected  # noqa: NPY002
+
+
+def test_failed_candidates_rank_last() -> None:
+    strategy = Strategy(np.zeros(4), 0.1, 8, seed=4)
+    for _ in range(40):
+        candidates = strategy.ask()
+        fitness = -((candidates - 0.3) ** 2).sum(axis=1)
+        fitness[0] = np.nan
+        strategy.tell(candidates, fitness)
+    np.testing.assert_allclose(strategy.mean, 0.3, atol=0.1)
+    with pytest.raises(ValueError, match="every candidate"):
+        strategy.tell(strategy.ask(), np.full(8, np.nan))
+
+
+class Corridor:
+    """A world for tests: features are the position, reward is the output while it lasts."""
+
+    def __init__(self, slots: int):
+        self.slots = slots
+        self.position, self.length = np.zeros((slots, 1), np.float32), np.zeros(slots)
+        self.live = np.zeros(slots, bool)
+
+    def reset(self, slot: int, seed: int) -> None:
+        self.position[slot], self.length[slot], self.live[slot] = 0.0, seed, True
+
+    def rest(self, slot: int) -> None:
+        self.live[slot] = False
+
+    def features(self) -> np.ndarray:
+        return self.position
+
+    def step(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.position += 1.0
+        return np.sign(outputs[:, 0]) * 1.0, self.position[:, 0] >= self.length
+
+
+SHAPE = ControllerShape(features=1, actions=1)
+FORWARD, BACKWARD = [0.0, 1.0], [0.0, -1.0]
+
+
+@pytest.mark.parametrize("slots", [1, 3, 8])
+def test_every_episode_is_played_to_its_own_end(slots: int) -> None:
+    seeds = [5, 1, 9, 2, 7]
+    weights = np.array([FORWARD, BACKWARD, FORWARD, FORWARD, BACKWARD], np.float32)
+    played = play(Corridor(slots), SHAPE, weights, seeds, max_steps=8)
+    np.testing.assert_array_equal(played.steps, [5, 1, 8, 2, 7])
+    np.testing.assert_array_equal(played.returns, [5, -1, 8, 2, -7])
+
+
+def test_a_given_up_episode_is_charged_for_the_rest_of_its_time() -> None:
+    weights = np.array([BACKWARD, FORWARD], np.float32)
+    played = play(Corridor(2), SHAPE, weights, [100, 100], max_steps=50, patience=10)
+    np.testing.assert_array_equal(played.steps, [10, 50])
+    np.testing.assert_array_equal(played.returns, [-50, 50])
+
+
+def _square(x: int) -> int:
+    return x * x
+
+
+def _nothing() -> None:
+    pass
+
+
+def _fail(x: int) -> int:
+    raise ZeroDivisionError(f"task {x}")
+
+
+def _die_once(marker: str) -> str:
+    path = Path(marker)
+    if path.suffix == ".dies" and not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return marker
+
+
+def test_results_come_in_the_tasks_order() -> None:
+    with Pool(2, _nothing, ()) as pool:
+        assert list(pool.map(_square, range(20))) == [x * x for x in range(20)]
+
+
+def test_a_killed_worker_is_replaced_and_its_tasks_done_again(tmp_path: Path) -> None:
+    tasks = [str(tmp_path / name) for name in ("a", "b.dies", "c", "d", "e.dies", "f")]
+    with Pool(2, _nothing, ()) as pool:
+        assert list(pool.map(_die_once, tasks)) == tasks
+
+
+def test_an_error_in_a_task_reaches_the_parent() -> None:
+    with Pool(2, _nothing, ()) as pool, pytest.raises(ZeroDivisionError, match="task 3"):
+        list(pool.map(_fail, [3]))

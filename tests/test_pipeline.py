@@ -1,0 +1,272 @@
+"""The stages through their real command line: whole, resumed, and with whatever users type."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY, command, refused
+
+from worldmodels_repro.storage import load_csv, load_json, load_json_lines, load_npz
+
+
+def _numbers(run: Path) -> list[dict[str, object]]:
+    """What a run's evolution came to, times aside."""
+    timeless = [{name: value for name, value in row.items() if name not in ("seconds", "hours")}
+                for row in load_csv(run / "evolve" / "generations.csv")]
+    return timeless + load_json_lines(run / "evolve" / "evaluations.jsonl")
+
+
+def _without(tiny_run: Path, target: Path, *stages: str) -> Path:
+    """A copy of the finished run that lacks some stages."""
+    shutil.copytree(tiny_run, target)
+    for stage in stages:
+        shutil.rmtree(target / stage, ignore_errors=True)
+    return target
+
+
+def test_a_finished_run_is_whole(tiny_run: Path) -> None:
+    assert len(load_json_lines(tiny_run / "rollouts" / "manifest.jsonl")) == 6
+    episode = load_npz(tiny_run / "rollouts" / "episode-000000.npz")
+    latents = load_npz(tiny_run / "latents" / "episode-000000.npz")
+    T = len(episode["frames"])
+    assert episode["frames"].shape == (T, 64, 64, 3)
+    assert episode["actions"].shape == (T, 3)
+    assert latents["mu"].shape == latents["logvar"].shape == (T, 32)
+    assert latents["mu"].dtype == np.float16
+    assert len(load_csv(tiny_run / "vae" / "history.csv")) == 2
+    assert len(load_csv(tiny_run / "memory" / "history.csv")) == 2
+    assert len(load_csv(tiny_run / "evolve" / "generations.csv")) == 4
+    for stage in ("rollouts", "vae", "latents", "memory", "evolve", "evaluation"):
+        assert load_json(tiny_run / stage / "stage.json")["state"] == "done", stage
+    assert not list(tiny_run.rglob("*.tmp"))
+    assert not list(tiny_run.rglob("*.pkl"))
+
+
+def test_training_lowers_the_losses(tiny_run: Path) -> None:
+    first, second = load_csv(tiny_run / "vae" / "history.csv")
+    assert second["val_loss"] < first["val_loss"]
+    first, second = load_csv(tiny_run / "memory" / "history.csv")
+    assert second["val_loss"] < first["val_loss"]
+
+
+def test_the_judge_is_the_unmodified_game(tiny_run: Path) -> None:
+    result = load_json(tiny_run / "evaluation" / "evaluation.json")
+    assert (result["environment"], result["unmodified"]) == ("CarRacing-v3", True)
+    assert result["versions"]["gymnasium"]
+    assert result["agent"]["generation"] in (2, 4)
+    assert len(result["episodes"]["agent"]) == 2
+    training = {line["seed"] for line in load_json_lines(tiny_run / "rollouts" / "manifest.jsonl")}
+    assert not training & {row["seed"] for row in result["episodes"]["agent"]}
+
+
+def test_running_a_finished_stage_again_changes_nothing(tiny_run: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (tiny_run / "vae").rglob("*")}
+    assert command("vae", "--run", tiny_run).returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in (tiny_run / "vae").rglob("*")} == before
+
+
+def test_collection_does_not_depend_on_workers_or_interruptions(tiny_run: Path,
+                                                                tmp_path: Path) -> None:
+    run = _without(tiny_run, tmp_path / "run", "vae", "latents", "memory", "evolve")
+    # As if killed in the third episode: two lines, and half a file of the next.
+    manifest = run / "rollouts" / "manifest.jsonl"
+    manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:2]) + '{"epis')
+    for index in range(2, 6):
+        (run / "rollouts" / f"episode-{index:06d}.npz").unlink()
+    (run / "rollouts" / "stage.json").write_text(
+        (run / "rollouts" / "stage.json").read_text().replace('"done"', '"running"'))
+    assert command("rollouts", "--run", run, "--set", "evolve.workers=1").returncode == 0
+    for index in range(6):
+        name = f"rollouts/episode-{index:06d}.npz"
+        ours, theirs = load_npz(run / name), load_npz(tiny_run / name)
+        for key in theirs:
+            np.testing.assert_array_equal(ours[key], theirs[key])
+
+
+def test_more_episodes_go_on_from_those_there(tiny_run: Path, tmp_path: Path) -> None:
+    run = _without(tiny_run, tmp_path / "run", "vae", "latents", "memory", "evolve")
+    more = "rollouts.policies={network: 2, brownian: 2, held: 3}"
+    assert command("rollouts", "--run", run, "--set", more).returncode == 0
+    assert len(load_json_lines(run / "rollouts" / "manifest.jsonl")) == 7
+    assert "other settings" in refused(command("rollouts", "--run", run, "--set",
+                                               "rollouts.policies={held: 1}"))
+
+
+def test_evolution_killed_and_resumed_is_the_same_run(tiny_run: Path, tmp_path: Path) -> None:
+    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
+    process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", "evolve", "--run",
+                                str(run)], stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while len(load_csv(run / "evolve" / "generations.csv")) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(load_csv(run / "evolve" / "generations.csv")) < 4
+    assert command("evolve", "--run", run, "--set", "evolve.workers=1").returncode == 0
+    assert _numbers(run) == _numbers(tiny_run)
+    np.testing.assert_array_equal(load_npz(run / "evolve" / "agent.npz")["weights"],
+                                  load_npz(tiny_run / "evolve" / "agent.npz")["weights"])
+
+
+def test_ctrl_c_says_how_to_go_on(tiny_run: Path, tmp_path: Path) -> None:
+    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
+    process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", "evolve", "--run",
+                                str(run)], stderr=subprocess.PIPE, text=True)
+    while not (run / "evolve" / "generations.csv").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "type the same command again to go on" in said
+    assert "Traceback" not in said
+
+
+def test_vae_and_memory_resume_number_for_number(tiny_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    _without(tiny_run, run, "vae", "latents", "memory", "evolve", "evaluation")
+    assert command("vae", "--run", run, "--set", "vae.epochs=1").returncode == 0
+    assert command("vae", "--run", run, "--set", "vae.epochs=2").returncode == 0
+    ours, theirs = (load_npz(path / "vae" / "weights.npz") for path in (run, tiny_run))
+    for name in theirs:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    assert command("latents", "--run", run).returncode == 0
+    assert command("memory", "--run", run, "--set", "memory.steps=3").returncode == 0
+    assert command("memory", "--run", run, "--set", "memory.steps=6").returncode == 0
+    ours, theirs = (load_npz(path / "memory" / "weights.npz") for path in (run, tiny_run))
+    for name in theirs:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+@pytest.mark.parametrize("inputs", ["[z]", "[z, h, c]"])
+def test_controllers_of_other_shapes_evolve(tiny_run: Path, tmp_path: Path, inputs: str) -> None:
+    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
+    result = command("evolve", "--run", run, "--set", f"controller.inputs={inputs}", "--set",
+                     "controller.hidden=5", "--set", "evolve.generations=1")
+    assert result.returncode == 0, result.stderr
+    features = {"[z]": 32, "[z, h, c]": 32 + 32 + 32}[inputs]
+    assert load_npz(run / "evolve" / "agent.npz")["weights"].shape == (features * 5 + 5 + 18,)
+
+
+def test_the_agent_collects_rollouts(tiny_run: Path, tmp_path: Path) -> None:
+    result = command("rollouts", "--config", TINY, "--run", tmp_path / "run", "--set",
+                     "rollouts.policies={controller: 2}", "--set", f"rollouts.agent={tiny_run}",
+                     "--set", "rollouts.agent_noise=0.1")
+    assert result.returncode == 0, result.stderr
+    lines = load_json_lines(tmp_path / "run" / "rollouts" / "manifest.jsonl")
+    assert [line["policy"] for line in lines] == ["controller"] * 2
+
+
+def test_info_prints_json() -> None:
+    result = command("info", "--config", "configs/quick.yaml")
+    assert json.loads(result.stdout)["parameters"] == {"V": 4348547, "M": 422368, "C": 867}
+
+
+# --- what bad input gets ---
+
+def test_a_stage_before_the_one_it_needs(tmp_path: Path) -> None:
+    line = refused(command("memory", "--config", TINY, "--run", tmp_path / "run"))
+    assert "worldmodels latents" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_changed_settings_over_old_artefacts(tiny_run: Path) -> None:
+    line = refused(command("vae", "--run", tiny_run, "--set", "vae.z=16"))
+    assert "vae.z: 32 there, 16 here" in line
+    line = refused(command("evolve", "--run", tiny_run, "--set", "memory.units=64"))
+    assert "memory.units" in line
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["vae", "--config", TINY, "--set", "vae.depth=3"], "unknown key vae.depth"),
+    (["vae", "--config", TINY, "--set", "vae.z=big"], "vae.z"),
+    (["vae", "--config", "configs/none.yaml"], "--config configs/quick.yaml"),
+    (["vae"], "--config"),
+    (["vae", "--run", "logs/none"], "--config"),
+    (["walk"], "--help"),
+    (["vae", "--speed", "3"], "--help"),
+])
+def test_wrong_command_lines(words: list[object], said: str) -> None:
+    assert said in refused(command(*words))
+
+
+def test_truncated_episodes_are_named_and_skipped_only_if_asked(tiny_run: Path,
+                                                                tmp_path: Path) -> None:
+    run = _without(tiny_run, tmp_path / "run", "vae", "latents", "memory", "evolve")
+    path = run / "rollouts" / "episode-000002.npz"
+    path.write_bytes(path.read_bytes()[:1000])
+    assert "episode-000002.npz" in refused(command("vae", "--run", run))
+    skipping = ("--set", "skip_bad_files=true")
+    for verb in ("vae", "latents", "memory"):
+        result = command(verb, "--run", run, *skipping)
+        assert result.returncode == 0, result.stderr
+    assert not (run / "latents" / "episode-000002.npz").exists()
+
+
+def test_too_few_episodes(tiny_run: Path, tmp_path: Path) -> None:
+    run = _without(tiny_run, tmp_path / "run", "vae", "latents", "memory", "evolve")
+    manifest = run / "rollouts" / "manifest.jsonl"
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text(lines[0])
+    assert "at least 2" in refused(command("vae", "--run", run))
+    manifest.write_text(lines[0].replace('"kept": true', '"kept": false'))
+    assert "holds no episodes" in refused(command("vae", "--run", run))
+
+
+def test_a_full_disk_loses_nothing(tiny_run: Path, tmp_path: Path) -> None:
+    """A file-size limit stands in for a full disk: the write fails, the state before it stays."""
+    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
+    program = ("import errno, sys\n"
+               "from worldmodels_repro import storage\n"
+               "from worldmodels_repro.cli import main\n"
+               "real = storage.os.fsync\n"
+               "def full(fd):\n"
+               "    raise OSError(errno.ENOSPC, 'No space left on device', 'strategy.npz')\n"
+               "from worldmodels_repro.stages import evolve\n"
+               "real_save = evolve.save_npz\n"
+               "def save(path, arrays, **kw):\n"
+               "    storage.os.fsync = full if path.name == 'strategy.npz' else real\n"
+               "    real_save(path, arrays, **kw)\n"
+               "evolve.save_npz = save\n"
+               "if __name__ == '__main__':\n"
+               f"    sys.exit(main(['evolve', '--run', {str(run)!r}]))\n")
+    (tmp_path / "full.py").write_text(program)
+    result = subprocess.run([sys.executable, str(tmp_path / "full.py")], capture_output=True,
+                            text=True, timeout=120)
+    assert "the disk is full" in refused(result)
+    assert not list((run / "evolve").glob(".*tmp"))
+    assert command("evolve", "--run", run).returncode == 0
+    assert _numbers(run) == _numbers(tiny_run)
+
+
+def test_a_run_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "name another --run" in refused(command("rollouts", "--config", TINY, "--run",
+                                                   tmp_path / "file" / "run"))
+
+
+def test_a_missing_extra_says_what_to_install() -> None:
+    program = ("import sys\n"
+               "from worldmodels_repro import cli\n"
+               "def run(_): import vizdoom\n"
+               "sys.modules['vizdoom'] = None\n"
+               "import worldmodels_repro.stages.info as info\n"
+               "info.run = run\n"
+               f"sys.exit(cli.main(['info', '--config', {str(TINY)!r}]))\n")
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "pip install" in refused(result)
+
+
+def test_a_worker_imports_neither_tensorflow_nor_keras() -> None:
+    program = ("import sys, worldmodels_repro.evolution.players, worldmodels_repro.stages.evolve\n"
+               "print([name for name in ('tensorflow', 'keras', 'jax') if name in sys.modules])\n")
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,96 @@
+"""The command line: one verb a stage.
+
+A user's mistake gets one line that says what to type and exit code 2; a bug gets its traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.run import Run, open_run
+
+VERBS = {
+    "rollouts": ("worldmodels_repro.stages.rollouts", "collect episodes of the game"),
+    "vae": ("worldmodels_repro.stages.train_vae", "train V on their frames"),
+    "latents": ("worldmodels_repro.stages.encode", "encode the episodes with V"),
+    "memory": ("worldmodels_repro.stages.train_memory", "train M on the latents"),
+    "evolve": ("worldmodels_repro.stages.evolve", "evolve C with CMA-ES"),
+    "evaluate": ("worldmodels_repro.stages.evaluate", "judge the agent on the unmodified game"),
+    "figures": ("worldmodels_repro.stages.figures", "draw the figures and GIFs"),
+    "results": ("worldmodels_repro.stages.results", "print the results table"),
+    "info": ("worldmodels_repro.stages.info", "print the resolved config and parameter counts"),
+}
+_DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up",
+         errno.EROFS: "the disk is read-only", errno.EACCES: "permission is denied",
+         errno.EPERM: "permission is denied", errno.ENOTDIR: "a file is where a folder should be"}
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; type {self.prog} --help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    # TensorFlow's start-up notes are not for our users; its errors are.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        options = _parser().parse_args(arguments)
+        run = open_run(options.config, options.run, options.set)
+        importlib.import_module(VERBS[options.verb][0]).run(run)
+    except UserError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        return _refuse("interrupted; type the same command again to go on")
+    except ModuleNotFoundError as error:
+        if error.name and error.name.split(".")[0] in _EXTRAS:
+            return _refuse(f"{error.name} is not installed: type "
+                           f"pip install {_EXTRAS[error.name.split('.')[0]]}")
+        raise
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        return _refuse(f"{error.filename or 'the run folder'}: {_DISK[error.errno]}: make room, "
+                       "or name another --run, and type the same command again; nothing is lost")
+    return 0
+
+
+_EXTRAS = {"vizdoom": "-e '.[doom]'", "mpi4py": "mpi4py mpich"}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _OneLineParser(prog="worldmodels", description="World Models, stage by stage.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb, (_, purpose) in VERBS.items():
+        command = verbs.add_parser(verb, help=purpose, description=purpose)
+        command.add_argument("--config", type=Path, metavar="YAML",
+                             help="settings, e.g. configs/quick.yaml (default: the run's own)")
+        command.add_argument("--run", type=Path, metavar="FOLDER",
+                             help="run folder (default: logs/<name of the config>)")
+        command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                             help="override one setting, e.g. --set evolve.sigma=0.2")
+    return parser
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _refuse(message: str) -> int:
+    print(f"worldmodels: {message}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

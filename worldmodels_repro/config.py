@@ -1,0 +1,327 @@
+"""Configuration: every key typed and explained where it is declared.
+
+The defaults are the paper's CarRacing settings (the released code's, where the two differ);
+a YAML file names what a run changes, and may start from another with ``base: other.yaml``.
+Unknown keys, wrong types and values out of range are errors that name the key, the value and
+what is allowed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from worldmodels_repro.errors import UserError
+
+Policy = Literal["network", "brownian", "held", "controller"]
+Feature = Literal["z", "h", "c"]
+
+# How a key may differ from the one that artefacts were made with:
+SPEED = {"resume": "speed"}  # never changes a result: free at any time
+MORE = {"resume": "more"}  # more of the same: its own stage goes on, later stages object
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+class Section(BaseModel):
+    """Settings that are checked to the letter: no unknown key, no silent conversion."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True,
+                              use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class Rollouts(Section):
+    """Stage 1: episodes of the game, played by something that need not be good at it."""
+
+    policies: dict[Policy, Annotated[int, Field(ge=0)]] = Field(
+        default={"network": 10_000}, json_schema_extra=MORE)
+    """Episodes to collect with each policy: network, brownian, held, controller."""
+    renderer: Literal["fast", "original"] = "fast"
+    """fast: this project's drawing over the game's own physics; original: the game's own."""
+    max_steps: Positive = 1000
+    """Steps after which an episode is cut."""
+    min_steps: Positive = 1
+    """Shorter episodes are played but not kept."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """End an episode after so many steps in a row without a gain; 0 never does."""
+    held_steps: tuple[Positive, Positive] = (1, 10)
+    """held: each uniform action lasts a uniform number of steps in this range."""
+    brownian_dt: Rate = 0.02
+    """brownian: a += sqrt(dt) N(0, 1), clipped to the action space."""
+    agent: str | None = None
+    """controller: the run folder whose V, M and C drive."""
+    agent_noise: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """controller: standard deviation of Brownian noise on the agent's actions (0: none)."""
+
+    @model_validator(mode="after")
+    def _agent_is_named(self) -> Rollouts:
+        if self.policies.get("controller") and self.agent is None:
+            raise ValueError("rollouts.policies asks for the controller: name the run folder that "
+                             "holds it with rollouts.agent, e.g. --set rollouts.agent=logs/quick")
+        return self
+
+
+class Vae(Section):
+    """Stage 2: V, the variational autoencoder (appendix A.1)."""
+
+    z: Annotated[int, Field(ge=1, le=1024)] = 32
+    """Latent dimensions."""
+    epochs: Positive = Field(default=10, json_schema_extra=MORE)
+    """Passes over the training frames."""
+    frames_per_epoch: Positive | None = None
+    """Stop an epoch after so many frames (None: all of them)."""
+    batch: Positive = 100
+    """Frames a step."""
+    learning_rate: Rate = 1e-4
+    """Adam's."""
+    kl_tolerance: Annotated[float, Field(ge=0)] = 0.5
+    """The KL term is max(KL, kl_tolerance * z): a budget each latent may spend freely."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Arithmetic of the layers; weights and losses are float32 either way."""
+    validation: Share = 0.05
+    """Share of the episodes held out, whole, to choose the best epoch."""
+    validation_frames: Positive = 10_000
+    """At most so many frames of the held-out episodes are scored each epoch."""
+    pool_mib: Annotated[int, Field(ge=16)] = 1024
+    """Memory of the shuffle pool that frames are drawn from, in MiB."""
+    start: str | None = None
+    """A run folder whose V to start from (None: from scratch)."""
+
+
+class Memory(Section):
+    """Stage 4: M, the mixture-density recurrent network (appendix A.2)."""
+
+    units: Positive = 256
+    """LSTM units."""
+    mixtures: Positive = 5
+    """Gaussians for each latent dimension."""
+    steps: Positive = Field(default=4000, json_schema_extra=MORE)
+    """Gradient steps."""
+    batch: Positive = 100
+    """Sequences a step."""
+    sequence: Positive = 999
+    """Steps of a sequence; shorter episodes are padded and masked."""
+    learning_rate: Rate = 1e-3
+    """Adam's, at the first step."""
+    decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """The rate is multiplied by this each step ..."""
+    min_learning_rate: Rate = 1e-5
+    """... down to this."""
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    """Gradients are clipped, element by element, to this magnitude."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Arithmetic of the layers; weights and losses are float32 either way."""
+    restart_input: bool = False
+    """M also sees whether the step is an episode's first (the paper's Doom M)."""
+    done: bool = False
+    """A head for 'the episode ends with this step'."""
+    done_weight: Annotated[float, Field(gt=0)] = 10.0
+    """Weight of the rare ending steps in that head's cross-entropy."""
+    reward: bool = False
+    """A head for the step's reward (squared error)."""
+    validation: Share = 0.05
+    """Share of the episodes held out, whole."""
+    validate_every: Positive = 200
+    """Steps between validations (and checkpoints)."""
+    start: str | None = None
+    """A run folder whose M to start from (None: from scratch)."""
+
+
+class Controller(Section):
+    """C: what it sees and its one optional hidden layer."""
+
+    inputs: tuple[Feature, ...] = ("z", "h")
+    """What C sees, in this order: z, M's hidden state h, M's cell state c."""
+    hidden: Annotated[int, Field(ge=0)] = 0
+    """Units of a tanh layer between (0: linear, the paper's)."""
+    bias: bool = True
+    """Whether layers have biases."""
+
+    @model_validator(mode="after")
+    def _inputs_differ(self) -> Controller:
+        if not self.inputs or len(set(self.inputs)) != len(self.inputs):
+            raise ValueError("controller.inputs takes one or more of z, h, c, each once")
+        return self
+
+
+class Evolve(Section):
+    """Stage 5: CMA-ES on C (appendix A.4)."""
+
+    generations: Positive = Field(default=1800, json_schema_extra=MORE)
+    """Generations to evolve."""
+    population: Annotated[int, Field(ge=4)] = 64
+    """Candidates a generation."""
+    rollouts: Positive = 16
+    """Episodes a candidate; fitness is their mean."""
+    sigma: Annotated[float, Field(gt=0)] = 0.1
+    """CMA-ES's first step size."""
+    diagonal: bool = False
+    """Adapt variances only (separable CMA-ES): faster at first, blind to correlations."""
+    common_tracks: bool = True
+    """All candidates of a generation drive the same tracks, so that luck is shared."""
+    max_steps: Positive = 1000
+    """Steps after which an episode is cut."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """Training episodes end after so many steps in a row without a gain (0: never do)."""
+    sample_z: bool = True
+    """C sees a posterior sample, as in the paper, or the mean."""
+    untrained_memory: bool = False
+    """Ablation: M keeps its random weights."""
+    renderer: Literal["fast", "original"] = "fast"
+    """fast: this project's drawing over the game's own physics; original: the game's own."""
+    precision: Literal["f32", "bf16"] = "f32"
+    """Arithmetic of V's encoder in the workers."""
+    evaluate_every: Positive = 25
+    """Generations between evaluations of the CMA mean."""
+    evaluate_rollouts: Positive = 1024
+    """Episodes of each such evaluation, on fixed tracks that training never sees."""
+    start: str | None = None
+    """A run folder whose agent to start from (None: all weights zero)."""
+    slots: Positive = 16
+    """Episodes that a worker steps in lockstep."""
+    chunk: Positive = 64
+    """Episodes a worker takes at a time."""
+    workers: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)
+    """Worker processes, for every stage (0: one a core)."""
+
+
+class Evaluate(Section):
+    """Stage 6: the agent on held-out tracks of the unmodified environment."""
+
+    episodes: Positive = Field(default=100, json_schema_extra=MORE)
+    """Held-out tracks."""
+    random_episodes: Annotated[int, Field(ge=0)] = Field(default=16, json_schema_extra=MORE)
+    """Tracks that the random policy drives, for the same table."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Picks the held-out tracks; the same for all runs, so that runs compare."""
+
+
+class Config(Section):
+    """A whole run."""
+
+    game: Literal["car_racing"] = "car_racing"
+    """The world to learn."""
+    seed: Annotated[int, Field(ge=0)] = 1
+    """The run's seed; every other one is derived from it."""
+    skip_bad_files: bool = Field(default=False, json_schema_extra=SPEED)
+    """Go on without an episode whose file can't be read (False: stop and name it)."""
+    rollouts: Rollouts = Rollouts()
+    vae: Vae = Vae()
+    memory: Memory = Memory()
+    controller: Controller = Controller()
+    evolve: Evolve = Evolve()
+    evaluate: Evaluate = Evaluate()
+
+    def plain(self) -> dict[str, Any]:
+        """The resolved settings as nested dictionaries of plain values."""
+        return self.model_dump(mode="json")
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+    """Read a config file (and its bases), apply ``a.b=c`` overrides, check everything.
+
+    Raises:
+        UserError: naming the key, the value and what is allowed.
+    """
+    values = _read_yaml(path)
+    for override in overrides or []:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise UserError(f"--set {override}: write it as section.key=value")
+        _set(values, key.strip().split("."), _parse(text, f"--set {override}"), override)
+    return check_config(values, str(path))
+
+
+def check_config(values: dict[str, Any], source: str) -> Config:
+    """Turn nested dictionaries into a checked :class:`Config`.
+
+    Raises:
+        UserError: naming the key, the value and what is allowed.
+    """
+    try:
+        # Strict JSON mode: a list is a tuple's only spelling, everything else keeps its type.
+        return Config.model_validate_json(_json(values, source))
+    except ValidationError as error:
+        raise UserError(f"{source}: {_explain(error)}") from None
+
+
+def _json(values: dict[str, Any], source: str) -> str:
+    import json
+
+    try:
+        return json.dumps(values)
+    except (TypeError, ValueError, RecursionError):
+        raise UserError(f"{source}: only numbers, texts, true/false, null, lists and mappings "
+                        "can stand in a config") from None
+
+
+def _read_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise UserError(f"{path}: its bases go round in a circle; take one 'base:' out")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"no config at {path}: name one with --config, "
+                        "e.g. --config configs/quick.yaml") from None
+    except (OSError, UnicodeDecodeError, ValueError):
+        raise UserError(f"{path} can't be read as a config: name a YAML file") from None
+    values = _parse(text, str(path))
+    if values is None:
+        values = {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise UserError(f"{path}: a config is a mapping, e.g. 'seed: 1'")
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise UserError(f"{path}: base takes a file name, not {base!r}")
+    return _merge(_read_yaml(path.parent / base, (*seen, path.resolve())), values)
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, ValueError, RecursionError, TypeError, AttributeError, KeyError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"{source} is not valid YAML: {first}") from None
+
+
+def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    """``top`` over ``base``, section by section; a mapping of policies is replaced whole."""
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        nested = isinstance(value, dict) and isinstance(below, dict) and key != "policies"
+        merged[key] = _merge(below, value) if nested else value  # type: ignore[arg-type]
+    return merged
+
+
+def _set(values: dict[str, Any], keys: list[str], value: Any, override: str) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise UserError(f"--set {override}: {key} is a value, not a section")
+    values[keys[-1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """The first complaint, in one line; the keys that do exist where one does not."""
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"] if part != "[key]"]
+    key = ".".join(place)
+    if first["type"] == "extra_forbidden":
+        section: Any = Config
+        for part in place[:-1]:
+            section = section.model_fields[part].annotation
+        known = ", ".join(section.model_fields)
+        return f"unknown key {key}; known here: {known}"
+    message = str(first["msg"]).removeprefix("Value error, ")
+    if not key or first["type"] == "value_error":
+        return message
+    return f"{key}: {first['input']!r} is not allowed: {message[0].lower()}{message[1:]}"

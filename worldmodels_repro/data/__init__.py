@@ -1,0 +1,1 @@
+"""Episodes on disk, and how V's frames and M's sequences are drawn from them."""

@@ -1,0 +1,90 @@
+"""Episode files: one ``.npz`` an episode, listed in a manifest, split into two sets by episode."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.seeds import generator
+from worldmodels_repro.storage import Arrays, load_json_lines, load_npz
+
+FRAMES = ("frames", "actions", "rewards", "terminated", "truncated")
+LATENTS = ("mu", "logvar", "actions", "rewards", "terminated", "truncated")
+
+
+def episode_file(folder: Path, index: int) -> Path:
+    """Where episode ``index`` lies."""
+    return folder / f"episode-{index:06d}.npz"
+
+
+def kept_episodes(rollouts: Path) -> list[int]:
+    """Indices of the episodes that the manifest keeps.
+
+    Raises:
+        UserError: there is none.
+    """
+    kept = [line["episode"] for line in load_json_lines(rollouts / "manifest.jsonl")
+            if line["kept"]]
+    if not kept:
+        raise UserError(f"{rollouts} holds no episodes: raise rollouts.policies, or lower "
+                        "rollouts.min_steps, and collect again under another --run")
+    return kept
+
+
+def load_episode(folder: Path, index: int, names: tuple[str, ...] = FRAMES) -> Arrays:
+    """One episode, checked.
+
+    Returns:
+        The arrays ``names``, each with T rows: ``frames[t]`` is seen before ``actions[t]``,
+        whose outcome is ``rewards[t]``, ``terminated[t]`` and ``truncated[t]``.
+
+    Raises:
+        UserError: naming a file that is missing, truncated or not an episode.
+    """
+    path = episode_file(folder, index)
+    episode = load_npz(path, names)
+    lengths = {len(array) if array.ndim else 0 for array in episode.values()}
+    frames = episode.get("frames")
+    wrong_frames = frames is not None and (frames.shape[1:] != (64, 64, 3)
+                                           or frames.dtype != np.uint8)
+    if len(lengths) != 1 or 0 in lengths or wrong_frames:
+        raise UserError(f"{path} is not an episode of this project: remove its line from the "
+                        "manifest, or set skip_bad_files=true")
+    return episode
+
+
+def readable_episodes(folder: Path, indices: list[int], names: tuple[str, ...],
+                      skip_bad: bool) -> list[int]:
+    """The episodes that can be read, every file being tried once.
+
+    Raises:
+        UserError: naming the first bad file, unless ``skip_bad``.
+    """
+    good = []
+    for index in indices:
+        try:
+            load_episode(folder, index, names)
+        except UserError as error:
+            if not skip_bad:
+                raise
+            print(f"skipped: {error}")
+            continue
+        good.append(index)
+    return good
+
+
+def split_episodes(indices: list[int], share: float, seed: int) -> tuple[list[int], list[int]]:
+    """(training, validation): whole episodes, at least one each, the same for the same seed.
+
+    Raises:
+        UserError: fewer than two episodes.
+    """
+    if len(indices) < 2:
+        raise UserError(f"{len(indices)} episode(s) can't be split into training and validation: "
+                        "collect at least 2 (rollouts.policies)")
+    held_out = min(max(1, round(share * len(indices))), len(indices) - 1)
+    order = generator(seed, 0x5917).permutation(len(indices))
+    return (sorted(indices[i] for i in order[held_out:]),
+            sorted(indices[i] for i in order[:held_out]))

@@ -1,0 +1,9 @@
+"""The games: what they are called, how they are drawn for V, and what C's numbers mean there."""
+
+import gymnasium
+
+gymnasium.register(
+    id="worldmodels/CarRacingFast-v0",
+    entry_point="worldmodels_repro.envs.car_racing:FastCarRacing",
+    max_episode_steps=1000,
+)

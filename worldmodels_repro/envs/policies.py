@@ -1,0 +1,99 @@
+"""Who plays while V and M gather what the world looks like (appendix A.1: "random rollouts").
+
+A policy is a function from frames to actions with a memory of its own, fresh each episode.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from worldmodels_repro.envs.registry import Game
+from worldmodels_repro.models.controller import ControllerShape
+from worldmodels_repro.models.recurrence import Recurrence
+
+
+class RandomPolicy(Protocol):
+    """Acts for one episode."""
+
+    def act(self, frame: np.ndarray) -> np.ndarray:
+        """Frame (64, 64, 3) uint8 -> action (actions,) float32 in the game's ranges."""
+
+
+class Held:
+    """A uniform action, held for a uniform number of steps."""
+
+    def __init__(self, game: Game, rng: np.random.Generator, steps: tuple[int, int]):
+        self._game, self._rng, self._steps = game, rng, steps
+        self._left = 0
+        self._action = game.low
+
+    def act(self, frame: np.ndarray) -> np.ndarray:
+        """Draw an action when the last one is spent."""
+        if self._left == 0:
+            self._left = int(self._rng.integers(self._steps[0], self._steps[1] + 1))
+            self._action = self._rng.uniform(self._game.low, self._game.high).astype(np.float32)
+        self._left -= 1
+        return self._action
+
+
+class Brownian:
+    """a += sqrt(dt) N(0, 1), clipped to the game's ranges: smooth, and it goes places."""
+
+    def __init__(self, game: Game, rng: np.random.Generator, dt: float):
+        self._game, self._rng, self._scale = game, rng, np.sqrt(dt)
+        self._action = rng.uniform(game.low, game.high)
+
+    def act(self, frame: np.ndarray) -> np.ndarray:
+        """One more step of the walk."""
+        step = self._scale * self._rng.standard_normal(self._game.actions)
+        self._action = np.clip(self._action + step, self._game.low, self._game.high)
+        return self._action.astype(np.float32)
+
+
+class RandomNetwork:
+    """A fresh V, M and C with heavy-tailed random weights, as in the released code.
+
+    Steps of uniform noise barely move the car; a network with Cauchy weights has habits (it
+    may turn left for a whole episode) that still depend on what it sees.
+    """
+
+    _UNITS = 64  # a smaller M than the trained one: its inputs are noise all the same
+
+    def __init__(self, game: Game, rng: np.random.Generator, z: int = 32):
+        self._rng, self._game = rng, game
+        sizes = [(3, 32), (32, 64), (64, 128), (128, 256)]
+        self._convs = [_cauchy(rng, (16 * inputs, outputs)) for inputs, outputs in sizes]
+        self._mu = _cauchy(rng, (1024, z))
+        units = self._UNITS
+        self._memory = Recurrence({
+            "lstm/kernel": _cauchy(rng, (z + game.actions, 4 * units)),
+            "lstm/recurrent_kernel": _cauchy(rng, (units, 4 * units)),
+            "lstm/bias": np.zeros(4 * units, np.float32),
+        }, batch=1)
+        self._shape = ControllerShape(z + units, game.actions)
+        scale = rng.uniform(0.0, 0.1)
+        self._weights = (scale * rng.standard_cauchy((1, self._shape.weights))).astype(np.float32)
+
+    def act(self, frame: np.ndarray) -> np.ndarray:
+        """z ~ N(tanh(V(frame)), 1), then C on [z, h], then M."""
+        x = frame.astype(np.float32) / 255.0
+        for kernel in self._convs:
+            x = np.maximum(_patches(x) @ kernel, 0.0)  # (31|14|6|2, same, 32|64|128|256)
+        mu = np.tanh(x.reshape(1, -1) @ self._mu)  # (1, z): bounded, whatever Cauchy drew
+        z = mu + self._rng.standard_normal(mu.shape, np.float32)
+        features = np.concatenate([z, self._memory.h], axis=1)
+        action = self._game.squash(self._shape.act(self._weights, features))
+        self._memory.step(z, action)
+        return action[0]
+
+
+def _cauchy(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    return (rng.standard_cauchy(shape) / shape[0]).astype(np.float32)
+
+
+def _patches(image: np.ndarray) -> np.ndarray:
+    """(H, W, C) -> every 4x4 patch at stride 2, flattened: ((H-2)/2, (W-2)/2, 16 C)."""
+    windows = np.lib.stride_tricks.sliding_window_view(image, (4, 4), axis=(0, 1))[::2, ::2]
+    return windows.reshape(*windows.shape[:2], -1)

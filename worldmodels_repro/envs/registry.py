@@ -1,0 +1,96 @@
+"""The games, by name: all that a stage must know of one stands in its row here.
+
+Stages and worlds never ask which game they are in; they ask the :class:`Game`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+
+from worldmodels_repro.envs.car_racing import check_gymnasium, crop_and_resize
+from worldmodels_repro.errors import UserError
+
+Renderer = Literal["fast", "original"]
+
+
+@dataclass(frozen=True)
+class Game:
+    """One game.
+
+    Attributes:
+        name: as configs write it.
+        judge_id: the unmodified environment that scores are reported on.
+        fast_id: the same dynamics, drawn as 64x64x3 frames; None where there is none.
+        see: the judge's observation -> what V sees, (64, 64, 3) uint8.
+        low, high: (actions,) the range of each action.
+        squash: C's tanh outputs (B, actions) -> actions in range, row by row.
+        solved: the score that counts as solved.
+    """
+
+    name: str
+    judge_id: str
+    fast_id: str | None
+    see: Callable[[Any], np.ndarray]
+    low: np.ndarray
+    high: np.ndarray
+    squash: Callable[[np.ndarray], np.ndarray]
+    solved: float
+
+    @property
+    def actions(self) -> int:
+        """Numbers in an action."""
+        return len(self.low)
+
+    def make(self, renderer: Renderer) -> gymnasium.Env[np.ndarray, np.ndarray]:
+        """An environment whose observations are V's frames, (64, 64, 3) uint8.
+
+        Raises:
+            UserError: the fast renderer was not checked against the gymnasium that is installed.
+        """
+        if renderer == "original" or self.fast_id is None:
+            return Seen(gymnasium.make(self.judge_id, disable_env_checker=True), self.see)
+        try:
+            check_gymnasium()
+        except RuntimeError as error:
+            raise UserError(str(error)) from None
+        return gymnasium.make(self.fast_id, disable_env_checker=True)
+
+
+class Seen(gymnasium.ObservationWrapper[np.ndarray, np.ndarray, Any]):
+    """The judge's environment, its observations cropped and resized to what V sees."""
+
+    def __init__(self, env: gymnasium.Env[Any, np.ndarray], see: Callable[[Any], np.ndarray]):
+        super().__init__(env)
+        self.observation_space = gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+        self._see = see
+
+    def observation(self, observation: Any) -> np.ndarray:
+        """(64, 64, 3) uint8."""
+        return self._see(observation)
+
+
+def _steer_gas_brake(values: np.ndarray) -> np.ndarray:
+    """tanh outputs -> steer in [-1, 1], gas in [0, 1], brake in [0, 1] (released code)."""
+    actions = values.astype(np.float32)
+    actions[:, 1] = (actions[:, 1] + 1.0) / 2.0
+    np.clip(actions[:, 2], 0.0, 1.0, out=actions[:, 2])
+    return actions
+
+
+GAMES: dict[str, Game] = {
+    "car_racing": Game(
+        name="car_racing",
+        judge_id="CarRacing-v3",
+        fast_id="worldmodels/CarRacingFast-v0",
+        see=crop_and_resize,
+        low=np.array([-1.0, 0.0, 0.0], np.float32),
+        high=np.array([1.0, 1.0, 1.0], np.float32),
+        squash=_steer_gas_brake,
+        solved=900.0,
+    ),
+}

@@ -1,0 +1,90 @@
+"""What a worker does: play controllers in a world that it keeps from task to task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldmodels_repro.envs.registry import Renderer
+from worldmodels_repro.evolution.pool import Pool
+from worldmodels_repro.models.controller import ControllerShape
+from worldmodels_repro.worlds.agent import Body
+from worldmodels_repro.worlds.episodes import Played, play
+from worldmodels_repro.worlds.real import RealWorld
+
+
+@dataclass(frozen=True)
+class WorldSpec:
+    """How a worker builds its world."""
+
+    body: Body
+    renderer: Renderer
+    slots: int
+    max_steps: int
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Episodes that one worker plays in one go.
+
+    Attributes:
+        controllers: (n_controllers, weights), each sent once.
+        driver: (E,) which of them drives each episode.
+        seeds: E seeds.
+        patience: steps without a gain after which an episode is given up (0: never).
+    """
+
+    controllers: np.ndarray
+    driver: np.ndarray
+    seeds: list[int]
+    patience: int
+
+
+_world: RealWorld
+_spec: WorldSpec
+_shape: ControllerShape
+
+
+def _prepare(spec: WorldSpec) -> None:
+    global _world, _spec, _shape
+    _spec, _shape = spec, spec.body.shape
+    _world = RealWorld(spec.body, spec.slots, spec.renderer, spec.max_steps)
+
+
+def _play(chunk: Chunk) -> Played:
+    return play(_world, _shape, chunk.controllers[chunk.driver], chunk.seeds, _spec.max_steps,
+                chunk.patience)
+
+
+class Players:
+    """Workers that play episodes of one world.
+
+    Args:
+        spec: the world.
+        workers: processes, 0 for one a core.
+        chunk: episodes a worker takes at a time.
+    """
+
+    def __init__(self, spec: WorldSpec, workers: int, chunk: int):
+        self._pool = Pool(workers, _prepare, (spec,))
+        self._chunk = chunk
+
+    def play(self, controllers: np.ndarray, driver: np.ndarray, seeds: list[int],
+             patience: int = 0) -> Played:
+        """Play E episodes on all workers; the results are in the order of the episodes."""
+        chunks = []
+        for first in range(0, len(seeds), self._chunk):
+            part = slice(first, first + self._chunk)
+            used, driver_here = np.unique(driver[part], return_inverse=True)
+            chunks.append(Chunk(controllers[used].astype(np.float32), driver_here, seeds[part],
+                                patience))
+        played = list(self._pool.map(_play, chunks))
+        return Played(np.concatenate([part.returns for part in played]),
+                      np.concatenate([part.steps for part in played]))
+
+    def __enter__(self) -> Players:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._pool.__exit__(*raised)  # type: ignore[arg-type]

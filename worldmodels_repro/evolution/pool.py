@@ -1,0 +1,107 @@
+"""Who computes: worker processes on this machine, or MPI ranks under ``mpirun``; the same code.
+
+Work is cut into tasks in an order that does not depend on how many workers there are, and
+results come back in that order, so neither changes a number. A worker that dies is replaced
+and the tasks it left are done again; an error in a task ends everything with its traceback.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from types import TracebackType
+from typing import Any, TypeVar
+
+from worldmodels_repro.errors import UserError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_RETRIES = 10
+
+
+class Pool:
+    """Workers that stay up, each prepared once by ``initializer(*initargs)``.
+
+    Args:
+        workers: processes; 0 is one for each core this process may use.
+    """
+
+    def __init__(self, workers: int, initializer: Callable[..., None], initargs: tuple[Any, ...]):
+        self.workers = workers or len(os.sched_getaffinity(0))
+        self._initializer, self._initargs = initializer, initargs
+        self._executor = self._start()
+
+    def map(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """Do every task, yielding results in the tasks' order.
+
+        Raises:
+            UserError: workers keep dying (as they do when memory runs out).
+        """
+        waiting = list(tasks)
+        futures: list[Future[Result]] = [self._executor.submit(work, task) for task in waiting]
+        retries = 0
+        done = 0
+        while done < len(waiting):
+            try:
+                result = futures[done].result()
+            except BrokenProcessPool:
+                retries += 1
+                if retries > _RETRIES:
+                    raise UserError(
+                        f"workers died {retries} times over: free memory, or use fewer of them "
+                        "with --set evolve.workers=1; then run the same command again"
+                    ) from None
+                self._executor.shutdown(wait=False, cancel_futures=True)
+                self._executor = self._start()
+                futures[done:] = [future if _has_result(future)
+                                  else self._executor.submit(work, task)
+                                  for future, task in zip(futures[done:], waiting[done:],
+                                                          strict=True)]
+                continue
+            yield result
+            done += 1
+
+    def close(self) -> None:
+        """Let the workers go."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 traceback: TracebackType | None) -> None:
+        self._executor.shutdown(wait=kind is None, cancel_futures=True)
+
+    def _start(self) -> Executor:
+        # One thread a worker: set where BLAS reads it, before the worker loads BLAS.
+        for name in _THREADS:
+            os.environ[name] = "1"
+        if under_mpirun():
+            from mpi4py.futures import MPIPoolExecutor
+
+            return MPIPoolExecutor(initializer=_prepare,
+                                   initargs=(self._initializer, self._initargs))
+        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"),
+                                   _prepare, (self._initializer, self._initargs))
+
+
+def under_mpirun() -> bool:
+    """Whether an MPI launcher started more than one rank."""
+    return any(int(os.environ.get(name, "1")) > 1
+               for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE"))
+
+
+def _has_result(future: Future[Any]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _prepare(initializer: Callable[..., None], initargs: tuple[Any, ...]) -> None:
+    # Ctrl-C is the parent's to answer: it ends the workers itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    initializer(*initargs)

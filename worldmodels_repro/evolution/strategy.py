@@ -1,0 +1,169 @@
+"""CMA-ES on C's weights (appendix A.4), by pycma, with its whole state as data.
+
+pycma's own way to stop and go on is a pickle that leaves the random state out. Here every
+number in its object graph is named and written, and put back into a strategy made anew, so a
+resumed run asks for the same candidates to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import cma
+import numpy as np
+
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.storage import Arrays
+
+# What is no state: options and code, the same in a strategy made anew, and wall-clock timers.
+_SKIPPED = {"opts", "inopts", "inputargs", "logger", "timer", "more_to_write", "gp", "_stopdict",
+            "boundary_handler", "callbackstop", "sent_solutions", "randn"}
+_SCALARS = (bool, int, float, str, type(None), np.bool_, np.integer, np.floating)
+
+
+class Strategy:
+    """Ask for a generation of candidates, tell their fitness (higher is better).
+
+    Args:
+        start: (n,) the first mean.
+        sigma: the first step size.
+        population: candidates a generation.
+        seed: of every draw.
+        diagonal: adapt variances only.
+    """
+
+    def __init__(self, start: np.ndarray, sigma: float, population: int, seed: int,
+                 diagonal: bool = False):
+        self._rng = np.random.default_rng(seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pycma warns that it will not seed NumPy: good
+            self._cma = cma.CMAEvolutionStrategy(np.asarray(start, float), sigma, {
+                "popsize": population, "randn": self._randn, "seed": np.nan,
+                "CMA_diagonal": diagonal, "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
+                "verbose": -9, "verb_log": 0, "verb_disp": 0,
+            })
+
+    def _randn(self, *shape: int) -> np.ndarray:
+        return self._rng.standard_normal(shape)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(n,) the distribution's mean."""
+        return np.array(self._cma.mean)
+
+    @property
+    def sigma(self) -> float:
+        """The overall step size."""
+        return float(self._cma.sigma)
+
+    def ask(self) -> np.ndarray:
+        """(population, n) candidates."""
+        return np.array(self._cma.ask())
+
+    def tell(self, candidates: np.ndarray, fitness: np.ndarray) -> None:
+        """Fitness (population,) of what was asked for; a failed candidate is not finite.
+
+        Raises:
+            ValueError: all of them failed.
+        """
+        finite = np.isfinite(fitness)
+        if not finite.any():
+            raise ValueError("every candidate of the generation failed")
+        # A failed candidate ranks last.
+        cost = -np.where(finite, fitness, fitness[finite].min() - 1.0)
+        self._cma.tell(list(candidates), list(cost))
+
+    def state(self) -> Arrays:
+        """Every number of the strategy, random state included, between two generations."""
+        arrays: Arrays = {}
+        plain: dict[str, Any] = {"rng": self._rng.bit_generator.state}
+        where: dict[int, str] = {}
+        for path, holder, name in _leaves(self._cma):
+            value = getattr(holder, name)
+            if isinstance(value, np.ndarray):
+                # pycma names one array in several places (es.C is es.sm.C): so must the copy.
+                if id(value) in where:
+                    plain[path] = {"same as": where[id(value)]}
+                else:
+                    where[id(value)] = path
+                    arrays[path] = value
+            else:
+                plain[path] = _to_plain(value)
+        arrays["plain"] = np.frombuffer(json.dumps(plain).encode(), np.uint8)
+        return arrays
+
+    def restore(self, state: Arrays, source: str) -> None:
+        """Undo :meth:`state` on a strategy made with the same arguments.
+
+        Raises:
+            UserError: the state does not fit.
+        """
+        try:
+            plain = json.loads(state["plain"].tobytes().decode())
+            # pycma makes some of its objects at the first generation: have one, then overwrite it.
+            self._cma.tell(self._cma.ask(), list(range(self._cma.popsize)))
+            mean, (n,) = state["es.mean"], self._cma.mean.shape
+            if mean.shape != (n,):
+                raise ValueError(f"its mean has shape {mean.shape}, not ({n},)")
+            self._rng.bit_generator.state = plain.pop("rng")
+            values: dict[str, Any] = {}
+            for path, array in state.items():
+                if path != "plain":
+                    values[path] = np.array(array, order="K")  # B is column-major: BLAS minds
+            for path, value in plain.items():
+                values[path] = (values[value["same as"]]
+                                if isinstance(value, dict) and "same as" in value
+                                else _from_plain(value))
+            for path in sorted(values, key=lambda path: path.count(".")):
+                holder: Any = self._cma
+                *parents, name = path.split(".")[1:]
+                for parent in parents:
+                    holder = vars(holder)[parent]
+                vars(holder)[name] = values[path]
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise UserError(f"{source} is not the state of this run's strategy ({error}): remove "
+                            "the evolve folder to start again") from None
+
+
+def _leaves(strategy: Any) -> Iterator[tuple[str, Any, str]]:
+    """(path, object, attribute) of each number, array or list of them below ``strategy``."""
+    seen: set[int] = set()
+
+    def walk(holder: Any, path: str) -> Iterator[tuple[str, Any, str]]:
+        if id(holder) in seen:
+            return
+        seen.add(id(holder))
+        for name, value in vars(holder).items():
+            if name in _SKIPPED:
+                continue
+            if isinstance(value, (np.ndarray, *_SCALARS)) or _is_list_of_numbers(value):
+                yield f"{path}.{name}", holder, name
+            elif type(value).__module__.startswith("cma.") and hasattr(value, "__dict__"):
+                yield from walk(value, f"{path}.{name}")
+
+    yield from walk(strategy, "es")
+
+
+def _is_list_of_numbers(value: Any) -> bool:
+    return type(value) in (list, tuple) and all(isinstance(item, _SCALARS) for item in value)
+
+
+def _to_plain(value: Any) -> Any:
+    """JSON keeps Python's floats to the last bit; NumPy's are marked, to come back as such."""
+    if isinstance(value, np.generic):
+        return {"numpy": value.dtype.str, "value": value.item()}
+    if isinstance(value, (list, tuple)):
+        return {type(value).__name__: [_to_plain(item) for item in value]}
+    return value
+
+
+def _from_plain(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    if "numpy" in value:
+        return np.dtype(value["numpy"]).type(value["value"])
+    kind, items = next(iter(value.items()))
+    return {"list": list, "tuple": tuple}[kind](_from_plain(item) for item in items)

@@ -1,0 +1,55 @@
+"""C: the controller, small enough to be evolved (section 2.4, appendix A.4).
+
+All candidates of a batch act at once: weights are rows, features are rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ControllerShape:
+    """C's sizes: ``features`` in, ``actions`` out, ``hidden`` tanh units between (0: linear)."""
+
+    features: int
+    actions: int
+    hidden: int = 0
+    bias: bool = True
+
+    @property
+    def layers(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of each layer."""
+        if self.hidden:
+            return [(self.features, self.hidden), (self.hidden, self.actions)]
+        return [(self.features, self.actions)]
+
+    @property
+    def weights(self) -> int:
+        """How many numbers CMA-ES evolves: 867 for CarRacing, 1,088 for Doom."""
+        return sum(outputs * (inputs + self.bias) for inputs, outputs in self.layers)
+
+    def act(self, weights: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """tanh(W [z, h] + b) for each row (section 2.4; tanh from the released code).
+
+        Args:
+            weights: (B, weights), a candidate a row: each layer's W, row by row, then its b.
+            features: (B, features), what each candidate sees.
+
+        Returns:
+            (B, actions) in [-1, 1], not yet squashed into the game's ranges.
+        """
+        values = features
+        start = 0
+        for inputs, outputs in self.layers:
+            end = start + outputs * inputs
+            matrix = weights[:, start:end].reshape(-1, outputs, inputs)  # (B, out, in)
+            values = np.matmul(matrix, values[:, :, None])[:, :, 0]  # (B, out)
+            start = end
+            if self.bias:
+                values += weights[:, start:start + outputs]
+                start += outputs
+            np.tanh(values, out=values)
+        return values

@@ -1,0 +1,131 @@
+"""M: the mixture-density recurrent network (section 2.3, appendix A.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from worldmodels_repro.config import Memory
+
+LOG_SQRT_2PI = 0.5 * float(np.log(2.0 * np.pi))
+
+
+class MDNRNN(keras.Model):
+    """P(z_{t+1} | a_t, z_t, h_t): an LSTM, then a mixture of Gaussians for each latent dimension.
+
+    422,368 parameters for CarRacing (z 32, actions 3, units 256, mixtures 5); 1,678,785 for Doom
+    (z 64, action 1 and the restart flag, units 512, the ending head).
+
+    Args:
+        z: latent dimensions.
+        actions: numbers in an action.
+        units: LSTM units.
+        mixtures: Gaussians per latent dimension.
+        restart_input: whether the input ends with 'this step is an episode's first'.
+        done: whether one more output is the logit of 'the episode ends with this step'.
+        reward: whether one more output is the step's reward.
+        done_weight: weight of ending steps in that head's cross-entropy.
+    """
+
+    def __init__(self, z: int, actions: int, units: int = 256, mixtures: int = 5,
+                 restart_input: bool = False, done: bool = False, reward: bool = False,
+                 done_weight: float = 10.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.z, self.mixtures = z, mixtures
+        self.has_done, self.has_reward, self.done_weight = done, reward, done_weight
+        self.inputs_size = z + actions + int(restart_input)
+        # === Layers ===
+        self.lstm = layers.LSTM(units, return_sequences=True, return_state=True, name="lstm")
+        self.mixture = layers.Dense(3 * mixtures * z + int(done) + int(reward), name="mdn",
+                                    dtype="float32")
+        # === Metrics, per step ===
+        names = ["loss", "nll"] + ["done_loss"] * done + ["reward_loss"] * reward
+        self.metrics_by_name = {name: keras.metrics.Mean(name=name) for name in names}
+        self.build((None, None, self.inputs_size))
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create every weight, so that parameters can be counted and loaded before any data."""
+        self.lstm.build(input_shape)
+        self.mixture.build((None, None, self.lstm.units))
+        self.built = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """[z_t, a_t(, restart_t)] (B, T, inputs) -> raw outputs (B, T, 3 K z (+ heads))."""
+        hidden, _, _ = self.lstm(inputs)  # (B, T, units)
+        return self.mixture(hidden)
+
+    def split(self, outputs: Any) -> tuple[Any, Any, Any, Any, Any]:
+        """Raw outputs -> mixture log-weights, mu, log sigma (each (..., z, K)), done, reward.
+
+        The released code's layout: all log-weights, then all means, then all log sigmas; each
+        latent dimension has a mixture of its own. ``done`` (a logit) and ``reward`` are (...,),
+        or None.
+        """
+        size = self.z * self.mixtures
+        shape = (*ops.shape(outputs)[:-1], self.z, self.mixtures)
+        logits, mu, log_sigma = (ops.reshape(outputs[..., i * size:(i + 1) * size], shape)
+                                 for i in range(3))
+        done = outputs[..., 3 * size] if self.has_done else None
+        reward = outputs[..., 3 * size + int(self.has_done)] if self.has_reward else None
+        return ops.log_softmax(logits, axis=-1), mu, log_sigma, done, reward
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None,
+                     sample_weight: Any = None, training: bool = True) -> Any:
+        """Mean over valid steps of the NLL of z_{t+1}, plus the heads' losses.
+
+        ``y`` holds ``z`` (B, T, z), the next latents; ``next_valid`` (B, T), 1 where there is
+        a next latent; ``valid`` (B, T), 1 where there is a step; ``done`` and ``reward`` (B, T),
+        the outcome of the step itself: the fatal action's outcome is never shifted away.
+        """
+        log_weights, mu, log_sigma, done, reward = self.split(y_pred)
+        nll = mixture_nll(y["z"], log_weights, mu, log_sigma)  # (B, T)
+        terms = {"nll": _masked_mean(nll, y["next_valid"])}
+        if self.has_done:
+            # Cross-entropy from the logit; ending steps weigh done_weight (appendix A.2).
+            entropy = ops.softplus(done) - y["done"] * done
+            weight = 1.0 + (self.done_weight - 1.0) * y["done"]
+            terms["done_loss"] = _masked_mean(weight * entropy, y["valid"])
+        if self.has_reward:
+            terms["reward_loss"] = _masked_mean(ops.square(reward - y["reward"]), y["valid"])
+        loss = sum(terms.values())
+        for name, value in (terms | {"loss": loss}).items():
+            self.metrics_by_name[name].update_state(value)
+        return loss
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Running means since the last reset: loss, nll and the heads' losses."""
+        return list(self.metrics_by_name.values())
+
+
+def mixture_nll(target: Any, log_weights: Any, mu: Any, log_sigma: Any) -> Any:
+    """-log p(target), the mean over latent dimensions, by log-sum-exp.
+
+    Args:
+        target: (..., z).
+        log_weights, mu, log_sigma: (..., z, K); the log-weights are normalised over K.
+
+    Returns:
+        (...,), in nats per dimension, as the released code reports it.
+    """
+    distance = (ops.expand_dims(target, -1) - mu) * ops.exp(-log_sigma)  # (..., z, K)
+    log_density = log_weights - 0.5 * ops.square(distance) - log_sigma - LOG_SQRT_2PI
+    return -ops.mean(ops.logsumexp(log_density, axis=-1), axis=-1)
+
+
+def _masked_mean(values: Any, mask: Any) -> Any:
+    return ops.sum(values * mask) / ops.maximum(ops.sum(mask), 1.0)
+
+
+def compiled_mdn_rnn(settings: Memory, z: int, actions: int, seed: int) -> MDNRNN:
+    """M ready to train, its first weights drawn from ``seed``."""
+    keras.utils.set_random_seed(seed)
+    memory = MDNRNN(z, actions, settings.units, settings.mixtures, settings.restart_input,
+                    settings.done, settings.reward, settings.done_weight,
+                    dtype=settings.precision)
+    memory.compile(optimizer=keras.optimizers.Adam(settings.learning_rate,
+                                                   clipvalue=settings.clip))
+    return memory

@@ -1,0 +1,63 @@
+"""What training V and training M share: where it runs, its checkpoints, its TensorBoard events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from worldmodels_repro.models.weights import set_training_state, training_state
+from worldmodels_repro.storage import load_npz, save_npz
+
+
+def device_line() -> str:
+    """One line that says what trains: the backend, and the GPU where it sees one."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow
+
+        gpus = [gpu.name for gpu in tensorflow.config.list_physical_devices("GPU")]
+    elif backend == "jax":
+        import jax
+
+        gpus = [str(device) for device in jax.devices() if device.platform != "cpu"]
+    else:
+        gpus = []
+    return f"training on {', '.join(gpus) if gpus else 'the CPU (no GPU seen)'} with {backend}"
+
+
+def save_training(path: Path, model: Any, step: int) -> None:
+    """Write weights, optimiser state and how far training came, in one file."""
+    save_npz(path, training_state(model) | {"step": np.array(step)}, level=0)
+
+
+def resume_training(path: Path, model: Any) -> int:
+    """Put back what :func:`save_training` wrote; returns its step, 0 where there is no file.
+
+    Raises:
+        UserError: the file does not fit the model.
+    """
+    if not path.exists():
+        return 0
+    state = load_npz(path)
+    set_training_state(model, state, str(path))
+    return int(state["step"])
+
+
+class SummaryWriter:
+    """TensorBoard scalars, written by TensorBoard itself: no TensorFlow needed."""
+
+    def __init__(self, folder: Path):
+        self._writer = EventFileWriter(str(folder))
+
+    def write(self, row: dict[str, Any], step: int) -> None:
+        """Every number of a history row as a scalar of this step."""
+        values = [Summary.Value(tag=name, simple_value=float(value))
+                  for name, value in row.items() if isinstance(value, (int, float))]
+        self._writer.add_event(Event(step=step, summary=Summary(value=values)))
+        self._writer.flush()

@@ -1,0 +1,128 @@
+"""V: the variational autoencoder (section 2.2, appendix A.1, figure 22)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from worldmodels_repro.config import Vae
+
+
+class VAE(keras.Model):
+    """64x64x3 frames -> z -> frames; 4,348,547 parameters at z = 32, 4,446,915 at z = 64.
+
+    Args:
+        z: latent dimensions.
+        kl_tolerance: free nats of KL per latent dimension.
+    """
+
+    def __init__(self, z: int = 32, kl_tolerance: float = 0.5, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.z = z
+        self.kl_tolerance = kl_tolerance
+
+        # === Encoder (figure 22, left) ===
+        def conv(filters: int, name: str) -> layers.Layer:
+            return layers.Conv2D(filters, 4, strides=2, activation="relu", name=name)
+
+        self.encoder_layers = [conv(32, "conv1"), conv(64, "conv2"), conv(128, "conv3"),
+                               conv(256, "conv4"), layers.Flatten()]
+        self.mu_layer = layers.Dense(z, name="mu", dtype="float32")
+        self.logvar_layer = layers.Dense(z, name="logvar", dtype="float32")
+
+        # === Decoder (figure 22, right) ===
+        def deconv(filters: int, kernel: int, activation: str | None, name: str) -> layers.Layer:
+            return layers.Conv2DTranspose(filters, kernel, strides=2, activation=activation,
+                                          name=name)
+
+        self.decoder_layers = [
+            layers.Dense(1024, name="dense"), layers.Reshape((1, 1, 1024)),
+            deconv(128, 5, "relu", "deconv1"), deconv(64, 5, "relu", "deconv2"),
+            deconv(32, 6, "relu", "deconv3"), deconv(3, 6, None, "deconv4"),
+        ]
+
+        # === Metrics, per image ===
+        self.metrics_by_name = {name: keras.metrics.Mean(name=name)
+                                for name in ("loss", "reconstruction", "kl")}
+        self.build((None, 64, 64, 3))
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create every weight, so that parameters can be counted and loaded before any data."""
+        shape: Any = input_shape
+        for layer in self.encoder_layers:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)  # (B, 31|14|6|2, ...) then (B, 1024)
+        self.mu_layer.build(shape)
+        self.logvar_layer.build(shape)
+        shape = (None, self.z)
+        for layer in self.decoder_layers:
+            layer.build(shape)
+            shape = layer.compute_output_shape(shape)  # (B, 1|5|13|30|64, ...)
+        self.built = True
+
+    def encode(self, frames: Any) -> tuple[Any, Any]:
+        """Posterior parameters of each frame.
+
+        Args:
+            frames: (B, 64, 64, 3) uint8, or float in [0, 255].
+
+        Returns:
+            mu and log sigma^2, each (B, z) float32.
+        """
+        x = ops.cast(frames, self.compute_dtype) / 255.0
+        for layer in self.encoder_layers:
+            x = layer(x)
+        return self.mu_layer(x), self.logvar_layer(x)
+
+    def decode(self, z: Any) -> Any:
+        """Latents (B, z) -> frames (B, 64, 64, 3) float32 in [0, 1]."""
+        x = z
+        for layer in self.decoder_layers:
+            x = layer(x)
+        return ops.sigmoid(ops.cast(x, "float32"))
+
+    def call(self, inputs: Any, training: bool = False) -> tuple[Any, Any, Any]:
+        """Encode, sample z = mu + sigma eps, decode.
+
+        Args:
+            inputs: frames (B, 64, 64, 3) and noise eps (B, z), standard normal.
+
+        Returns:
+            reconstruction (B, 64, 64, 3), mu (B, z), log sigma^2 (B, z).
+        """
+        frames, noise = inputs
+        mu, logvar = self.encode(frames)
+        z = mu + ops.exp(0.5 * logvar) * noise  # (B, z)
+        return self.decode(z), mu, logvar
+
+    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None,
+                     sample_weight: Any = None, training: bool = True) -> Any:
+        """Sum of squared errors plus the tolerated KL, mean over the batch (appendix A.1)."""
+        frames = ops.cast(x[0], "float32") / 255.0
+        reconstruction, mu, logvar = y_pred
+        error = ops.mean(ops.sum(ops.square(frames - reconstruction), axis=(1, 2, 3)))
+        kl = kl_divergence(mu, logvar)  # (B,)
+        loss = error + ops.mean(ops.maximum(kl, self.kl_tolerance * self.z))
+        for name, value in (("loss", loss), ("reconstruction", error), ("kl", ops.mean(kl))):
+            self.metrics_by_name[name].update_state(value)
+        return loss
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Running means since the last reset: loss, reconstruction, kl."""
+        return list(self.metrics_by_name.values())
+
+
+def kl_divergence(mu: Any, logvar: Any) -> Any:
+    """KL(N(mu, sigma^2) || N(0, 1)) summed over latent dimensions: (B, z), (B, z) -> (B,)."""
+    return -0.5 * ops.sum(1.0 + logvar - ops.square(mu) - ops.exp(logvar), axis=1)
+
+
+def compiled_vae(settings: Vae, seed: int) -> VAE:
+    """V ready to train, its first weights drawn from ``seed``."""
+    keras.utils.set_random_seed(seed)
+    vae = VAE(settings.z, settings.kl_tolerance, dtype=settings.precision)
+    vae.compile(optimizer=keras.optimizers.Adam(settings.learning_rate))
+    return vae

@@ -1,0 +1,82 @@
+"""Weights of V and M as named arrays: what is written to disk, and what workers read.
+
+Names are ``layer/variable`` (``encoder/conv1/kernel``, ``lstm/recurrent_kernel``), so that a
+weights file can be read with NumPy alone and says what it holds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.storage import Arrays, load_npz, save_npz
+
+_ENCODER = {"conv1", "conv2", "conv3", "conv4", "mu", "logvar"}
+_DECODER = {"dense", "deconv1", "deconv2", "deconv3", "deconv4"}
+
+
+def weights_of(model: Any) -> Arrays:
+    """The model's weights, by name, as float32 arrays."""
+    return {_name(variable): np.asarray(variable) for variable in model.trainable_variables}
+
+
+def set_weights(model: Any, arrays: Arrays, source: str = "these weights") -> None:
+    """Put named arrays into a model; half precision is widened.
+
+    Raises:
+        UserError: a name is missing or a shape differs.
+    """
+    for variable in model.trainable_variables:
+        name = _name(variable)
+        if name not in arrays or arrays[name].shape != tuple(variable.shape):
+            found = arrays[name].shape if name in arrays else "nothing"
+            raise UserError(f"{source} holds {found} for {name}, the model wants "
+                            f"{tuple(variable.shape)}: use the config it was trained with")
+    for variable in model.trainable_variables:
+        variable.assign(arrays[_name(variable)].astype("float32"))
+
+
+def training_state(model: Any) -> Arrays:
+    """Weights and optimiser state: with the step's number, all that a resume needs."""
+    state = {f"model/{name}": array for name, array in weights_of(model).items()}
+    for index, variable in enumerate(model.optimizer.variables):
+        state[f"optimizer/{index:03d}"] = np.asarray(variable)
+    return state
+
+
+def set_training_state(model: Any, state: Arrays, source: str) -> None:
+    """Undo :func:`training_state`; the model must be compiled.
+
+    Raises:
+        UserError: the arrays do not fit the model.
+    """
+    set_weights(model, {name.removeprefix("model/"): array for name, array in state.items()},
+                source)
+    model.optimizer.build(model.trainable_variables)
+    for index, variable in enumerate(model.optimizer.variables):
+        array = state.get(f"optimizer/{index:03d}")
+        if array is None or array.shape != tuple(variable.shape):
+            raise UserError(f"{source} does not hold this optimiser's state: remove it to train "
+                            "from the last best weights anew")
+        variable.assign(array)
+
+
+def save_weights(path: Path, model: Any) -> None:
+    """Write a model's weights as one ``.npz`` of named arrays."""
+    save_npz(path, weights_of(model))
+
+
+def load_weights(path: Path) -> Arrays:
+    """Read named weights as float32, whatever precision they were kept in."""
+    return {name: array.astype(np.float32) for name, array in load_npz(path).items()}
+
+
+def _name(variable: Any) -> str:
+    layer, kind = variable.path.split("/")[-2:]
+    if layer == "lstm_cell":
+        layer = "lstm"
+    part = "encoder/" if layer in _ENCODER else "decoder/" if layer in _DECODER else ""
+    return f"{part}{layer}/{kind}"

@@ -1,0 +1,119 @@
+"""Stage 6: the agent is judged on held-out tracks of the unmodified game (section 3.3, table 1).
+
+The judge is the registered environment as everyone has it; the fast renderer, early endings
+and everything else that helps training are off. Every episode's score is kept as it is played,
+so an evaluation that was interrupted goes on with the next episode.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.evolution.players import Players, WorldSpec
+from worldmodels_repro.evolution.pool import Pool
+from worldmodels_repro.progress import Progress
+from worldmodels_repro.run import Run, versions
+from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.statistics import summary
+from worldmodels_repro.storage import append_json_line, load_json, load_json_lines, save_json
+from worldmodels_repro.worlds.agent import load_agent
+
+SLOTS = 4  # drawing is the judge's whole cost: more in lockstep would gain nothing
+
+
+def run(stage_run: Run) -> None:
+    """Judge the agent and a uniformly random policy, and write ``evaluation.json``."""
+    config = stage_run.config
+    settings = config.evaluate
+    folder = stage_run.begin("evaluate")
+    if folder is None:
+        return
+    started = time.monotonic()
+    agent = load_agent(stage_run.path)
+    game = GAMES[config.game]
+    log = folder / "episodes.jsonl"
+    played = load_json_lines(log)
+
+    def waiting(player: str, episodes: int) -> list[int]:
+        """Seeds of the held-out tracks that this player has not driven yet."""
+        driven = {row["seed"] for row in played if row["player"] == player}
+        seeds = [episode_seed(settings.seed, "evaluation", k) for k in range(episodes)]
+        return [seed for seed in seeds if seed not in driven]
+
+    def keep(player: str, seed: int, score: float, steps: int) -> None:
+        row = {"player": player, "seed": seed, "score": round(score, 4), "steps": steps}
+        append_json_line(log, row)
+        played.append(row)
+        progress.add(1, f"{player} {score:.0f}")
+
+    total = settings.episodes + settings.random_episodes
+    with Progress("evaluate", total, "episodes", len(played)) as progress:
+        progress.say(f"{game.judge_id}, unmodified, {settings.episodes} held-out tracks")
+        seeds = waiting("agent", settings.episodes)
+        spec = WorldSpec(agent.body, "original", SLOTS, config.evolve.max_steps)
+        if seeds:
+            with Players(spec, config.evolve.workers, SLOTS) as players:
+                for first in range(0, len(seeds), batch := SLOTS * 4):
+                    part = seeds[first:first + batch]
+                    result = players.play(agent.weights[None], np.zeros(len(part), int), part)
+                    for seed, score, steps in zip(part, result.returns, result.steps, strict=True):
+                        keep("agent", seed, float(score), int(steps))
+        seeds = waiting("random", settings.random_episodes)
+        if seeds:
+            with Pool(config.evolve.workers, _prepare, (config.game,)) as pool:
+                for seed, (score, steps) in zip(seeds, pool.map(_play_randomly, seeds),
+                                                strict=True):
+                    keep("random", seed, score, steps)
+    rows = {player: [row for row in played if row["player"] == player]
+            for player in ("agent", "random")}
+    save_json(folder / "evaluation.json", {
+        "environment": game.judge_id, "unmodified": True, "solved": game.solved,
+        "versions": versions(), "agent": agent.origin,
+        "controller": {"inputs": list(agent.body.inputs), "hidden": agent.body.hidden,
+                       "weights": len(agent.weights)},
+        "results": {player: summary([row["score"] for row in scores])
+                    for player, scores in rows.items() if scores},
+        "episodes": {player: [{name: row[name] for name in ("seed", "score", "steps")}
+                              for row in scores] for player, scores in rows.items() if scores},
+    })
+    stage_run.finish("evaluate", time.monotonic() - started)
+    print(table(stage_run))
+
+
+def table(stage_run: Run) -> str:
+    """The results as a plain table."""
+    result = load_json(stage_run.folder("evaluate") / "evaluation.json")
+    lines = [f"{result['environment']}, unmodified, held-out tracks ({stage_run.path})",
+             f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval"]
+    lines += [f"{player:8s}{row['episodes']:9d}{row['mean']:9.1f}{row['std']:8.1f}   "
+              f"[{row['ci95'][0]:.1f}, {row['ci95'][1]:.1f}]"
+              for player, row in result["results"].items()]
+    return "\n".join(lines)
+
+
+_game: str
+
+
+def _prepare(game: str) -> None:
+    global _game
+    _game = game
+
+
+def _play_randomly(seed: int) -> tuple[float, int]:
+    """One episode of uniformly random actions: (return, steps)."""
+    game = GAMES[_game]
+    env: gymnasium.Env[Any, Any] = gymnasium.make(game.judge_id)
+    env.reset(seed=seed)
+    rng = generator(seed)
+    score, steps, over = 0.0, 0, False
+    while not over:
+        action = rng.uniform(game.low, game.high).astype(np.float32)
+        _, reward, terminated, truncated, _ = env.step(action)
+        score, steps, over = score + float(reward), steps + 1, terminated or truncated
+    env.close()
+    return score, steps

@@ -1,0 +1,141 @@
+"""Stage 5: C evolves (sections 2.4 and 3.3, appendix A.4).
+
+Each generation CMA-ES asks for candidates, all of them drive the same number of episodes, and
+the mean return is their fitness. Every so often the CMA *mean* drives tracks that training
+never sees; the best such mean is the agent (a single best candidate is mostly luck). After
+each generation the whole state is on disk: a run that was killed goes on with the same numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodels_repro.config import Evolve
+from worldmodels_repro.evolution.players import Players, WorldSpec
+from worldmodels_repro.evolution.strategy import Strategy
+from worldmodels_repro.progress import Progress
+from worldmodels_repro.run import Run
+from worldmodels_repro.seeds import episode_seed
+from worldmodels_repro.storage import (
+    append_json_line,
+    load_csv,
+    load_json_lines,
+    load_npz,
+    save_csv,
+    save_json,
+    save_json_lines,
+    save_npz,
+)
+from worldmodels_repro.worlds.agent import load_agent, load_body
+from worldmodels_repro.worlds.episodes import Played
+
+
+def run(stage_run: Run) -> None:
+    """Evolve C for the generations that are missing."""
+    config = stage_run.config
+    settings = config.evolve
+    origin = load_agent(Path(settings.start)) if settings.start else None
+    folder = stage_run.begin("evolve")
+    if folder is None:
+        return
+    started = time.monotonic()
+    body = load_body(stage_run.path, config)
+    start = origin.weights if origin is not None else np.zeros(body.shape.weights)
+    strategy = Strategy(start, settings.sigma, settings.population,
+                        episode_seed(config.seed, "models", 5), settings.diagonal)
+    generation = _resume(folder, strategy)
+    rows = [row for row in load_csv(folder / "generations.csv") if row["generation"] <= generation]
+    spec = WorldSpec(body, settings.renderer, settings.slots, settings.max_steps)
+    with (Players(spec, settings.workers, settings.chunk) as players,
+          Progress("evolve", settings.generations, "generations", generation) as progress):
+        progress.say(f"{body.shape.weights} weights, {settings.population} candidates x "
+                     f"{settings.rollouts} episodes")
+        while generation < settings.generations:
+            generation += 1
+            row = _one_generation(strategy, players, config.seed, generation, settings)
+            row["hours"] = round((rows[-1]["hours"] if rows else 0.0) + row["seconds"] / 3600, 5)
+            rows.append(row)
+            if generation % settings.evaluate_every == 0 or generation == settings.generations:
+                _evaluate_mean(strategy, players, config.seed, generation, settings, stage_run)
+            # The rows first: on resume, rows beyond the checkpoint are dropped.
+            save_csv(folder / "generations.csv", rows)
+            save_npz(folder / "strategy.npz", strategy.state() |
+                     {"generation": np.array(generation)}, level=0)
+            progress.add(1, f"best {row['best']:.0f}, mean {row['mean']:.0f}, "
+                            f"sigma {row['sigma']:.3f}, {row['steps'] / row['seconds']:.0f} steps/s")
+    best = _best_evaluation(folder)
+    stage_run.finish("evolve", time.monotonic() - started, generations=generation,
+                     steps=sum(row["steps"] for row in rows), agent=best)
+
+
+def _one_generation(strategy: Strategy, players: Players, seed: int, generation: int,
+                    settings: Evolve) -> dict[str, Any]:
+    """Ask, play, tell; returns the generation's row."""
+    clock = time.monotonic()
+    candidates = strategy.ask()  # (population, n)
+    tracks = []
+    for candidate in range(settings.population):
+        key = (generation, 0 if settings.common_tracks else candidate)
+        tracks += [episode_seed(seed, "training", *key, k) for k in range(settings.rollouts)]
+    driver = np.repeat(np.arange(settings.population), settings.rollouts)
+    played = players.play(candidates, driver, tracks, settings.patience)
+    fitness = played.returns.reshape(settings.population, settings.rollouts).mean(axis=1)
+    failed = int((~np.isfinite(fitness)).sum())
+    sigma = strategy.sigma
+    strategy.tell(candidates, fitness)
+    finite = fitness[np.isfinite(fitness)]
+    return {"generation": generation, "best": round(float(finite.max()), 3),
+            "mean": round(float(finite.mean()), 3), "std": round(float(finite.std()), 3),
+            "worst": round(float(finite.min()), 3), "failed": failed,
+            "sigma": round(sigma, 6), "steps": int(played.steps.sum()),
+            "seconds": round(time.monotonic() - clock, 3)}
+
+
+def _evaluate_mean(strategy: Strategy, players: Players, seed: int, generation: int,
+                   settings: Evolve, stage_run: Run) -> None:
+    """The CMA mean on the validation tracks; the best one so far becomes the agent."""
+    folder = stage_run.folder("evolve")
+    mean = strategy.mean.astype(np.float32)
+    tracks = [episode_seed(seed, "validation", k) for k in range(settings.evaluate_rollouts)]
+    played: Played = players.play(mean[None], np.zeros(len(tracks), int), tracks)
+    row = {"generation": generation, "episodes": len(tracks),
+           "mean": round(float(played.returns.mean()), 3),
+           "std": round(float(played.returns.std(ddof=1)) if len(tracks) > 1 else 0.0, 3),
+           "steps": int(played.steps.sum())}
+    best = _best_evaluation(folder, before=generation)
+    save_npz(folder / "agents" / f"generation-{generation:05d}.npz", {"weights": mean})
+    append_json_line(folder / "evaluations.jsonl", row)
+    if best is None or row["mean"] > best["mean"]:
+        save_npz(folder / "agent.npz", {"weights": mean})
+        save_json(folder / "agent.json", {"run": stage_run.path.name, **row})
+
+
+def _best_evaluation(folder: Path, before: int | None = None) -> dict[str, Any] | None:
+    rows = [row for row in load_json_lines(folder / "evaluations.jsonl")
+            if before is None or row["generation"] < before]
+    return max(rows, key=lambda row: row["mean"], default=None)
+
+
+def _resume(folder: Path, strategy: Strategy) -> int:
+    """Put the last checkpoint into the strategy; returns its generation, 0 where there is none.
+
+    An evaluation of a generation beyond it (the run was killed in between) is dropped; it will
+    come again.
+    """
+    checkpoint = folder / "strategy.npz"
+    if not checkpoint.exists():
+        generation = 0
+    else:
+        state = load_npz(checkpoint)
+        generation = int(state.pop("generation", np.array(0)))
+        strategy.restore(state, str(checkpoint))
+    evaluations = folder / "evaluations.jsonl"
+    rows = load_json_lines(evaluations)
+    kept = [row for row in rows if row["generation"] <= generation]
+    if len(kept) < len(rows):
+        save_json_lines(evaluations, kept)
+    return generation

@@ -1,0 +1,128 @@
+"""Stage 4: M learns what comes next (section 2.3, appendix A.2).
+
+Every batch draws its windows and its z = mu + sigma eps afresh, from a generator of its own
+that is seeded by the step's number, so a run that was interrupted goes on with the same batches.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodels_repro.data.episodes import (
+    LATENTS,
+    kept_episodes,
+    load_episode,
+    readable_episodes,
+    split_episodes,
+)
+from worldmodels_repro.data.sequences import Batch, Sequences
+from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.progress import Progress
+from worldmodels_repro.run import Run
+from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.storage import load_csv, save_csv
+
+
+def run(stage_run: Run) -> None:
+    """Train M for the steps that are missing."""
+    config = stage_run.config
+    settings = config.memory
+    folder = stage_run.begin("memory")
+    if folder is None:
+        return
+    started = time.monotonic()
+    latents = stage_run.folder("latents")
+    episodes = [index for index in kept_episodes(stage_run.folder("rollouts"))
+                if not config.skip_bad_files or (latents / f"episode-{index:06d}.npz").exists()]
+    episodes = readable_episodes(latents, episodes, LATENTS, config.skip_bad_files)
+    training, held_out = split_episodes(episodes, settings.validation, config.seed)
+    sequences, validation = (
+        Sequences([load_episode(latents, index, LATENTS) for index in part], settings.sequence,
+                  settings.restart_input) for part in (training, held_out))
+    seed = episode_seed(config.seed, "models", 4)
+
+    # Keras takes seconds to import: after everything that can be refused.
+    from worldmodels_repro.models.mdn_rnn import compiled_mdn_rnn
+    from worldmodels_repro.models.training import (
+        SummaryWriter,
+        device_line,
+        resume_training,
+        save_training,
+    )
+    from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
+
+    memory = compiled_mdn_rnn(settings, config.vae.z, GAMES[config.game].actions, seed)
+    if settings.start is not None:
+        start = Path(settings.start) / "memory" / "weights.npz"
+        set_weights(memory, load_weights(start), str(start))
+    step = resume_training(folder / "training.npz", memory)
+    history = [row for row in load_csv(folder / "history.csv") if row["step"] <= step]
+    writer = SummaryWriter(folder / "tensorboard")
+    with Progress("memory", settings.steps, "steps", step) as progress:
+        progress.say(f"{device_line()}; {len(training)} episodes, {len(held_out)} held out")
+        while step < settings.steps:
+            clock = time.monotonic()
+            memory.reset_metrics()
+            until = min(settings.steps, step + settings.validate_every)
+            logs: dict[str, float] = {}
+            while step < until:
+                rate = max(settings.min_learning_rate,
+                           settings.learning_rate * settings.decay**step)
+                memory.optimizer.learning_rate = rate
+                inputs, targets = sequences.batch(settings.batch, generator(seed, step))
+                logs = memory.train_on_batch(inputs, targets, return_dict=True)
+                step += 1
+                progress.add(1, f"loss {float(logs['loss']):.4f}")
+            row = {"step": step, "learning_rate": rate,
+                   **{name: round(float(value), 5) for name, value in sorted(logs.items())},
+                   **validate(memory, validation.in_order(settings.batch, generator(seed)),
+                              settings.done),
+                   "seconds": round(time.monotonic() - clock, 2)}
+            best = min((past["val_loss"] for past in history), default=np.inf)
+            history.append(row)
+            if row["val_loss"] < best:
+                save_weights(folder / "weights.npz", memory)
+            writer.write(row, step)
+            save_csv(folder / "history.csv", history)
+            save_training(folder / "training.npz", memory, step)
+            progress.say(f"step {step}: loss {row['loss']:.4f}, held-out {row['val_loss']:.4f}"
+                         + _deaths(row))
+    stage_run.finish("memory", time.monotonic() - started, parameters=memory.count_params(),
+                     training_episodes=len(training), held_out_episodes=held_out,
+                     best_val_loss=min(row["val_loss"] for row in history))
+
+
+def validate(memory: Any, batches: Any, has_done: bool) -> dict[str, float | None]:
+    """Held-out losses; for the ending head also recall and precision at logit > 0.
+
+    An episode ends once: a dream that ends is one whose logit was above 0 at that very step.
+    """
+    memory.reset_metrics()
+    logs: dict[str, float] = {}
+    hits = ends = alarms = 0.0
+    batch: Batch
+    for batch in batches:
+        inputs, targets = batch
+        logs = memory.test_on_batch(inputs, targets, return_dict=True)
+        if has_done:
+            _, _, _, done, _ = memory.split(memory.predict_on_batch(inputs))
+            alarm = (np.asarray(done) > 0) & (targets["valid"] > 0)
+            hits += float((alarm * targets["done"]).sum())
+            ends += float(targets["done"].sum())
+            alarms += float(alarm.sum())
+    row: dict[str, float | None] = {f"val_{name}": round(float(value), 5)
+                                    for name, value in sorted(logs.items())}
+    if has_done:
+        row |= {"val_done_recall": round(hits / ends, 4) if ends else None,
+                "val_done_precision": round(hits / alarms, 4) if alarms else None}
+    return row
+
+
+def _deaths(row: dict[str, Any]) -> str:
+    if "val_done_recall" not in row:
+        return ""
+    return f", endings: recall {row['val_done_recall']}, precision {row['val_done_precision']}"

@@ -1,0 +1,146 @@
+"""Stage 2: V learns to compress frames (section 2.2, appendix A.1).
+
+Frames of training episodes are shuffled across episodes; whole episodes are held out, and the
+weights of the epoch that scores best on them are V. After each epoch all that training needs
+is on disk, so a run that was interrupted goes on with the next epoch, number for number.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodels_repro.config import Vae
+from worldmodels_repro.data.episodes import (
+    FRAMES,
+    kept_episodes,
+    load_episode,
+    readable_episodes,
+    split_episodes,
+)
+from worldmodels_repro.data.frame_pool import FramePool
+from worldmodels_repro.progress import Progress
+from worldmodels_repro.run import Run
+from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.storage import load_csv, save_csv, save_npz
+
+SHOWN = 8  # fixed held-out frames whose reconstructions are drawn each epoch
+
+
+def run(stage_run: Run) -> None:
+    """Train V for the epochs that are missing."""
+    settings = stage_run.config.vae
+    folder = stage_run.begin("vae")
+    if folder is None:
+        return
+    started = time.monotonic()
+    rollouts = stage_run.folder("rollouts")
+    episodes = readable_episodes(rollouts, kept_episodes(rollouts), FRAMES,
+                                 stage_run.config.skip_bad_files)
+    training, held_out = split_episodes(episodes, settings.validation, stage_run.config.seed)
+    seed = episode_seed(stage_run.config.seed, "models", 2)
+
+    # Keras takes seconds to import: after everything that can be refused.
+    from worldmodels_repro.models.training import (
+        SummaryWriter,
+        device_line,
+        resume_training,
+        save_training,
+    )
+    from worldmodels_repro.models.vae import compiled_vae
+    from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
+
+    vae = compiled_vae(settings, seed)
+    if settings.start is not None:
+        start = Path(settings.start) / "vae" / "weights.npz"
+        set_weights(vae, load_weights(start), str(start))
+    epoch = resume_training(folder / "training.npz", vae)
+    history = [row for row in load_csv(folder / "history.csv") if row["epoch"] <= epoch]
+    validation = _validation_frames(rollouts, held_out, settings, seed)
+    lengths = [len(load_episode(rollouts, index, ("rewards",))["rewards"]) for index in training]
+    frames = min(sum(lengths), settings.frames_per_epoch or sum(lengths))
+    pool = FramePool(lambda index: load_episode(rollouts, index, ("frames",))["frames"],
+                     settings.pool_mib)
+    writer = SummaryWriter(folder / "tensorboard")
+    with Progress("vae", settings.epochs * frames, "frames", epoch * frames) as progress:
+        progress.say(f"{device_line()}; {sum(lengths)} frames of {len(training)} episodes, "
+                     f"{len(validation)} held-out frames of {len(held_out)}")
+        while epoch < settings.epochs:
+            epoch += 1
+            clock = time.monotonic()
+            row = _train_epoch(vae, pool, training, frames, settings,
+                               generator(seed, epoch), progress)
+            row = {"epoch": epoch, **row, **_validate(vae, validation, settings),
+                   "seconds": round(time.monotonic() - clock, 2)}
+            best = min((past["val_loss"] for past in history), default=np.inf)
+            history.append(row)
+            if row["val_loss"] < best:
+                save_weights(folder / "weights.npz", vae)
+            _save_reconstructions(folder, epoch, vae, validation)
+            writer.write(row, epoch)
+            save_csv(folder / "history.csv", history)
+            save_training(folder / "training.npz", vae, epoch)
+            progress.say(f"epoch {epoch}: loss {row['loss']:.2f}, held-out {row['val_loss']:.2f} "
+                         f"(reconstruction {row['val_reconstruction']:.2f}, KL "
+                         f"{row['val_kl']:.2f})")
+    stage_run.finish("vae", time.monotonic() - started, parameters=vae.count_params(),
+                     training_episodes=len(training), held_out_episodes=held_out,
+                     training_frames=sum(lengths),
+                     best_val_loss=min(row["val_loss"] for row in history))
+
+
+def _train_epoch(vae: Any, pool: FramePool, episodes: list[int], frames: int, settings: Vae,
+                 rng: np.random.Generator, progress: Progress) -> dict[str, float]:
+    vae.reset_metrics()
+    logs: dict[str, float] = {}
+    seen = 0
+    for batch in pool.batches(episodes, min(settings.batch, frames), rng):
+        noise = rng.standard_normal((len(batch), settings.z), np.float32)
+        logs = vae.train_on_batch((batch, noise), return_dict=True)
+        seen += len(batch)
+        progress.add(len(batch), f"loss {float(logs['loss']):.2f}")
+        if seen + len(batch) > frames:
+            break
+    progress.add(frames - seen)  # the part of a batch that an epoch leaves out
+    return {name: round(float(logs[name]), 4) for name in ("loss", "reconstruction", "kl")}
+
+
+def _validate(vae: Any, frames: np.ndarray, settings: Vae) -> dict[str, float]:
+    """Scores on the held-out frames, with the same noise at every epoch."""
+    vae.reset_metrics()
+    rng = generator(0)
+    logs: dict[str, float] = {}
+    for first in range(0, len(frames), settings.batch):
+        batch = frames[first:first + settings.batch]
+        noise = rng.standard_normal((len(batch), settings.z), np.float32)
+        logs = vae.test_on_batch((batch, noise), return_dict=True)
+    return {f"val_{name}": round(float(logs[name]), 4) for name in ("loss", "reconstruction", "kl")}
+
+
+def _validation_frames(rollouts: Path, held_out: list[int], settings: Vae,
+                       seed: int) -> np.ndarray:
+    """At most ``validation_frames`` of the held-out episodes, the same number of each."""
+    share = max(1, settings.validation_frames // len(held_out))
+    parts = []
+    for index in held_out:
+        frames = load_episode(rollouts, index, ("frames",))["frames"]
+        picked = generator(seed, 0, index).permutation(len(frames))[:share]
+        parts.append(frames[np.sort(picked)])
+    return np.concatenate(parts)[:settings.validation_frames]
+
+
+def _save_reconstructions(folder: Path, epoch: int, vae: Any, validation: np.ndarray) -> None:
+    """Originals above reconstructions from the mean, as arrays and as a picture."""
+    import imageio.v3 as imageio
+
+    shown = validation[np.linspace(0, len(validation) - 1, SHOWN).astype(int)]
+    mu, _ = vae.encode(shown)
+    again = (np.asarray(vae.decode(mu)) * 255.0).round().astype(np.uint8)  # (8, 64, 64, 3)
+    picture = np.concatenate([np.concatenate(list(row), axis=1) for row in (shown, again)])
+    path = folder / "reconstructions" / f"epoch-{epoch:03d}.png"
+    path.parent.mkdir(exist_ok=True)
+    imageio.imwrite(path, picture)
+    save_npz(folder / "reconstructions.npz", {"originals": shown, "reconstructions": again})
