@@ -50,7 +50,7 @@ EXTRAS = {
 setup(
     name="worldmodels-repro",
     version="0.1.0",
-    description="World Models (Ha & Schmidhuber, 2018), reproduced for real on the machine you have",
+    description="World Models (Ha & Schmidhuber, 2018), reproduced on the machine you have",
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",

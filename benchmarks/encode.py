@@ -28,12 +28,16 @@ Weights = dict[str, np.ndarray]
 Call = Callable[[np.ndarray], Any]
 
 
-def encode() -> dict[str, Any]:
+def encode(rounds: int = ROUNDS, batches: tuple[int, ...] = BATCHES) -> dict[str, Any]:
     """Compare `Encoder` with the other runtimes installed, one core each, taking turns.
 
     Every runtime lives in a process of its own that holds NumPy, the runtime and the compiled
     encoder.  The processes share one core and are timed in turn, so that what else the
     machine does falls on all alike.
+
+    Args:
+        rounds: timed stretches of each runtime at each batch; the medians count.
+        batches: frames a call; `BATCH` is one of them.
 
     Returns:
         ``name``, ``value`` and ``baseline`` (frames per second at batch 16 of `Encoder` in
@@ -46,10 +50,10 @@ def encode() -> dict[str, Any]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder)
-            np.savez(path / "weights.npz", allow_pickle=False, **_weights())
+            np.savez(path / "weights.npz", allow_pickle=False, **encoder_weights())
             names = [name for name, modules in NEEDS.items() if all(map(_installed, modules))]
-            for batch in BATCHES:
-                for name, row in _compare(names, batch, path).items():
+            for batch in batches:
+                for name, row in _compare(names, batch, path, rounds).items():
                     entry = details.setdefault(name, {"frames_per_s": {}})
                     entry["frames_per_s"][batch] = row.pop("frames_per_s")
                     if batch == BATCH:
@@ -77,7 +81,7 @@ def _installed(module: str) -> bool:
         return False
 
 
-def _weights() -> Weights:
+def encoder_weights() -> Weights:
     rng = np.random.default_rng(0)
     weights: Weights = {}
     channels = 3
@@ -93,7 +97,9 @@ def _weights() -> Weights:
     return weights
 
 
-def _compare(names: list[str], batch: int, folder: Path) -> dict[str, dict[str, Any]]:
+def _compare(
+    names: list[str], batch: int, folder: Path, rounds: int
+) -> dict[str, dict[str, Any]]:
     """Time each runtime at one batch size; returns one row per runtime."""
     context = mp.get_context("spawn")
     workers: dict[str, tuple[Any, Connection]] = {}
@@ -108,7 +114,7 @@ def _compare(names: list[str], batch: int, folder: Path) -> dict[str, dict[str, 
             workers[name] = (process, here)
             rows[name] = here.recv()
         speeds: dict[str, list[float]] = {name: [] for name in names}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, (_, pipe) in workers.items():
                 pipe.send("time")
                 speeds[name].append(pipe.recv())

@@ -16,7 +16,8 @@ TINY = Path(__file__).parent / "tiny.yaml"
 STAGES = ("rollouts", "vae", "latents", "memory", "evolve", "evaluate", "figures", "results")
 
 
-def command(*words: object, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess:
+def command(*words: object, timeout: float = 300,
+            **environment: str) -> subprocess.CompletedProcess:
     """Run ``worldmodels WORDS`` as a user would."""
     return subprocess.run([sys.executable, "-m", "worldmodels_repro.cli", *map(str, words)],
                           capture_output=True, text=True, timeout=timeout,

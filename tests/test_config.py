@@ -55,7 +55,7 @@ def test_overrides_are_yaml(tmp_path: Path) -> None:
     assert (config.seed, config.evolve.sigma) == (2, 0.01)
     assert config.rollouts.policies == {"held": 3}
     assert config.controller.inputs == ("z",)
-    with pytest.raises(UserError, match="section.key=value"):
+    with pytest.raises(UserError, match=r"section\.key=value"):
         load_config(path, ["evolve.sigma"])
     with pytest.raises(UserError, match="not a section"):
         load_config(path, ["seed.x=1"])

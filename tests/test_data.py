@@ -14,12 +14,12 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.storage import save_npz
 
 
-def _numbered(lengths: dict[int, int]) -> FramePool:
+def _numbered(lengths: dict[str, int]) -> FramePool:
     """A pool over episodes whose frames carry (episode, step) in their first pixels."""
 
-    def load(episode: int) -> np.ndarray:
+    def load(episode: str) -> np.ndarray:
         frames = np.zeros((lengths[episode], 64, 64, 3), np.uint8)
-        frames[:, 0, 0, 0] = episode
+        frames[:, 0, 0, 0] = int(episode)
         frames[:, 0, 0, 1] = np.arange(lengths[episode]) % 256
         frames[:, 0, 0, 2] = np.arange(lengths[episode]) // 256
         return frames
@@ -32,14 +32,14 @@ def _ids(batches: list[np.ndarray]) -> list[tuple[int, ...]]:
 
 
 def test_every_frame_comes_once_an_epoch_in_any_order() -> None:
-    lengths = {index: 100 + 37 * index for index in range(20)}
+    lengths = {str(n): 100 + 37 * n for n in range(20)}
     pool = _numbered(lengths)
     seen = _ids(list(pool.batches(list(lengths), 100, np.random.default_rng(0))))
     assert len(seen) == len(set(seen)) == sum(lengths.values()) // 100 * 100
 
 
 def test_the_pool_stays_within_its_memory_and_mixes_episodes() -> None:
-    lengths = dict.fromkeys(range(40), 500)  # 246 MB through a pool of 16 MiB
+    lengths = dict.fromkeys(map(str, range(40)), 500)  # 246 MB through a pool of 16 MiB
     pool = _numbered(lengths)
     batches = list(pool.batches(list(lengths), 100, np.random.default_rng(1)))
     assert pool._pool.nbytes <= 16 * 2**20 + 500 * FRAME_BYTES
@@ -48,7 +48,7 @@ def test_the_pool_stays_within_its_memory_and_mixes_episodes() -> None:
 
 
 def test_the_same_seed_draws_the_same_batches() -> None:
-    lengths = dict.fromkeys(range(6), 200)
+    lengths = dict.fromkeys(map(str, range(6)), 200)
     one, other = (_ids(list(_numbered(lengths).batches(list(lengths), 50,
                                                        np.random.default_rng(2))))
                   for _ in range(2))
@@ -58,9 +58,9 @@ def test_the_same_seed_draws_the_same_batches() -> None:
 
 
 def test_a_data_set_that_fits_is_shuffled_uniformly() -> None:
-    lengths = dict.fromkeys(range(4), 250)
+    lengths = dict.fromkeys(map(str, range(4)), 250)
     order = _ids(list(_numbered(lengths).batches(list(lengths), 100, np.random.default_rng(4))))
-    position = np.array([np.mean([i for i, frame in enumerate(order) if frame[0] == episode])
+    position = np.array([np.mean([i for i, frame in enumerate(order) if frame[0] == int(episode)])
                          for episode in lengths])
     assert np.all(np.abs(position - 500) < 60), position
 
@@ -69,7 +69,8 @@ def _episode(T: int, first: float) -> dict[str, np.ndarray]:
     steps = np.arange(T)[:, None]
     return {"mu": (first + steps + np.zeros((T, 2))).astype(np.float16),
             "logvar": np.full((T, 2), -40, np.float16),
-            "actions": np.full((T, 1), first, np.float32), "rewards": np.arange(T, dtype=np.float32),
+            "actions": np.full((T, 1), first, np.float32),
+            "rewards": np.arange(T, dtype=np.float32),
             "terminated": np.arange(T) == T - 1, "truncated": np.zeros(T, bool)}
 
 
@@ -114,15 +115,15 @@ def test_latents_are_sampled_afresh() -> None:
 
 
 def test_splits_are_disjoint_and_fixed() -> None:
-    training, held_out = split_episodes(list(range(40)), 0.1, seed=3)
+    training, held_out = split_episodes(list(map(str, range(40))), 0.1, seed=3)
     assert len(held_out) == 4
     assert not set(training) & set(held_out)
-    assert (training, held_out) == split_episodes(list(range(40)), 0.1, seed=3)
+    assert (training, held_out) == split_episodes(list(map(str, range(40))), 0.1, seed=3)
 
 
 def test_one_episode_cannot_be_split() -> None:
     with pytest.raises(UserError, match="at least 2"):
-        split_episodes([7], 0.5, seed=0)
+        split_episodes(["7"], 0.5, seed=0)
 
 
 @pytest.mark.parametrize("arrays", [
@@ -130,7 +131,7 @@ def test_one_episode_cannot_be_split() -> None:
     {name: np.zeros(3) for name in ("frames", "actions", "rewards", "terminated", "truncated")},
 ])
 def test_foreign_files_are_named(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
-    path = tmp_path / "episode-000000.npz"
+    path = tmp_path / "held-000000.npz"
     save_npz(path, arrays)
-    with pytest.raises(UserError, match=r"episode-000000\.npz"):
-        load_episode(tmp_path, 0)
+    with pytest.raises(UserError, match=r"held-000000\.npz"):
+        load_episode(tmp_path, "held-000000")

@@ -35,8 +35,8 @@ def _without(tiny_run: Path, target: Path, *stages: str) -> Path:
 
 def test_a_finished_run_is_whole(tiny_run: Path) -> None:
     assert len(load_json_lines(tiny_run / "rollouts" / "manifest.jsonl")) == 6
-    episode = load_npz(tiny_run / "rollouts" / "episode-000000.npz")
-    latents = load_npz(tiny_run / "latents" / "episode-000000.npz")
+    episode = load_npz(tiny_run / "rollouts" / "network-000000.npz")
+    latents = load_npz(tiny_run / "latents" / "network-000000.npz")
     T = len(episode["frames"])
     assert episode["frames"].shape == (T, 64, 64, 3)
     assert episode["actions"].shape == (T, 3)
@@ -80,14 +80,15 @@ def test_collection_does_not_depend_on_workers_or_interruptions(tiny_run: Path,
     # As if killed in the third episode: two lines, and half a file of the next.
     manifest = run / "rollouts" / "manifest.jsonl"
     manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:2]) + '{"epis')
-    for index in range(2, 6):
-        (run / "rollouts" / f"episode-{index:06d}.npz").unlink()
+    names = [line["episode"] for line in load_json_lines(
+        tiny_run / "rollouts" / "manifest.jsonl")]
+    for name in names[2:]:
+        (run / "rollouts" / f"{name}.npz").unlink()
     (run / "rollouts" / "stage.json").write_text(
         (run / "rollouts" / "stage.json").read_text().replace('"done"', '"running"'))
     assert command("rollouts", "--run", run, "--set", "evolve.workers=1").returncode == 0
-    for index in range(6):
-        name = f"rollouts/episode-{index:06d}.npz"
-        ours, theirs = load_npz(run / name), load_npz(tiny_run / name)
+    for name in names:
+        ours, theirs = (load_npz(path / "rollouts" / f"{name}.npz") for path in (run, tiny_run))
         for key in theirs:
             np.testing.assert_array_equal(ours[key], theirs[key])
 
@@ -201,14 +202,14 @@ def test_wrong_command_lines(words: list[object], said: str) -> None:
 def test_truncated_episodes_are_named_and_skipped_only_if_asked(tiny_run: Path,
                                                                 tmp_path: Path) -> None:
     run = _without(tiny_run, tmp_path / "run", "vae", "latents", "memory", "evolve")
-    path = run / "rollouts" / "episode-000002.npz"
+    path = run / "rollouts" / "brownian-000000.npz"
     path.write_bytes(path.read_bytes()[:1000])
-    assert "episode-000002.npz" in refused(command("vae", "--run", run))
+    assert "brownian-000000.npz" in refused(command("vae", "--run", run))
     skipping = ("--set", "skip_bad_files=true")
     for verb in ("vae", "latents", "memory"):
         result = command(verb, "--run", run, *skipping)
         assert result.returncode == 0, result.stderr
-    assert not (run / "latents" / "episode-000002.npz").exists()
+    assert not (run / "latents" / "brownian-000000.npz").exists()
 
 
 def test_too_few_episodes(tiny_run: Path, tmp_path: Path) -> None:

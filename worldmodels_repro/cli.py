@@ -17,7 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.run import Run, open_run
+from worldmodels_repro.run import open_run
 
 VERBS = {
     "rollouts": ("worldmodels_repro.stages.rollouts", "collect episodes of the game"),
@@ -43,8 +43,8 @@ class _OneLineParser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; returns the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
-    # TensorFlow's start-up notes are not for our users; its errors are.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow's start-up notes are not for our users; its warnings are.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     try:
         options = _parser().parse_args(arguments)
         run = open_run(options.config, options.run, options.set)

@@ -21,8 +21,8 @@ Policy = Literal["network", "brownian", "held", "controller"]
 Feature = Literal["z", "h", "c"]
 
 # How a key may differ from the one that artefacts were made with:
-SPEED = {"resume": "speed"}  # never changes a result: free at any time
-MORE = {"resume": "more"}  # more of the same: its own stage goes on, later stages object
+SPEED: dict[str, Any] = {"resume": "speed"}  # never changes a result: free at any time
+MORE: dict[str, Any] = {"resume": "more"}  # more of the same: its own stage goes on
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -166,7 +166,7 @@ class Evolve(Section):
     common_tracks: bool = True
     """All candidates of a generation drive the same tracks, so that luck is shared."""
     max_steps: Positive = 1000
-    """Steps after which an episode is cut."""
+    """Steps after which a training episode is cut."""
     patience: Annotated[int, Field(ge=0)] = 0
     """Training episodes end after so many steps in a row without a gain (0: never do)."""
     sample_z: bool = True

@@ -4,9 +4,9 @@
 
     logs/<run>/
       config.yaml     the resolved settings
-      rollouts/       manifest.jsonl, episode-000000.npz ...
+      rollouts/       manifest.jsonl, brownian-000000.npz ...
       vae/            weights.npz, history.csv, reconstructions/, tensorboard/
-      latents/        episode-000000.npz ...
+      latents/        brownian-000000.npz ...
       memory/         weights.npz, history.csv, tensorboard/
       evolve/         agent.npz, generations.csv, evaluations.jsonl, strategy.npz
       evaluation/     evaluation.json
@@ -125,7 +125,7 @@ class Run:
         return marker.exists() and load_json(marker).get("state") == "done"
 
     def settings(self, stage: str) -> dict[str, Any]:
-        """The settings a stage depends on, flat (``vae.z``), those of the stages before included."""
+        """The settings a stage and those before it depend on, flat: ``vae.z``."""
         flat: dict[str, Any] = {}
         for need in STAGES[stage].needs:
             flat |= self.settings(need)
@@ -148,7 +148,8 @@ class Run:
     def _write_config(self) -> None:
         text = io.StringIO()
         YAML(typ="safe", pure=True).dump(self.config.plain(), text)
-        write_atomically(self.path / "config.yaml", lambda file: file.write(text.getvalue().encode()))
+        data = text.getvalue().encode()
+        write_atomically(self.path / "config.yaml", lambda file: file.write(data))
 
 
 def open_run(config_path: Path | None, run_path: Path | None, overrides: list[str]) -> Run:

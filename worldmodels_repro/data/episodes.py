@@ -14,13 +14,13 @@ FRAMES = ("frames", "actions", "rewards", "terminated", "truncated")
 LATENTS = ("mu", "logvar", "actions", "rewards", "terminated", "truncated")
 
 
-def episode_file(folder: Path, index: int) -> Path:
-    """Where episode ``index`` lies."""
-    return folder / f"episode-{index:06d}.npz"
+def episode_file(folder: Path, name: str) -> Path:
+    """Where an episode lies; its name is its policy and number, e.g. ``brownian-000012``."""
+    return folder / f"{name}.npz"
 
 
-def kept_episodes(rollouts: Path) -> list[int]:
-    """Indices of the episodes that the manifest keeps.
+def kept_episodes(rollouts: Path) -> list[str]:
+    """Names of the episodes that the manifest keeps.
 
     Raises:
         UserError: there is none.
@@ -33,7 +33,7 @@ def kept_episodes(rollouts: Path) -> list[int]:
     return kept
 
 
-def load_episode(folder: Path, index: int, names: tuple[str, ...] = FRAMES) -> Arrays:
+def load_episode(folder: Path, name: str, names: tuple[str, ...] = FRAMES) -> Arrays:
     """One episode, checked.
 
     Returns:
@@ -43,7 +43,7 @@ def load_episode(folder: Path, index: int, names: tuple[str, ...] = FRAMES) -> A
     Raises:
         UserError: naming a file that is missing, truncated or not an episode.
     """
-    path = episode_file(folder, index)
+    path = episode_file(folder, name)
     episode = load_npz(path, names)
     lengths = {len(array) if array.ndim else 0 for array in episode.values()}
     frames = episode.get("frames")
@@ -55,36 +55,36 @@ def load_episode(folder: Path, index: int, names: tuple[str, ...] = FRAMES) -> A
     return episode
 
 
-def readable_episodes(folder: Path, indices: list[int], names: tuple[str, ...],
-                      skip_bad: bool) -> list[int]:
+def readable_episodes(folder: Path, episodes: list[str], names: tuple[str, ...],
+                      skip_bad: bool) -> list[str]:
     """The episodes that can be read, every file being tried once.
 
     Raises:
         UserError: naming the first bad file, unless ``skip_bad``.
     """
     good = []
-    for index in indices:
+    for episode in episodes:
         try:
-            load_episode(folder, index, names)
+            load_episode(folder, episode, names)
         except UserError as error:
             if not skip_bad:
                 raise
             print(f"skipped: {error}")
             continue
-        good.append(index)
+        good.append(episode)
     return good
 
 
-def split_episodes(indices: list[int], share: float, seed: int) -> tuple[list[int], list[int]]:
+def split_episodes(episodes: list[str], share: float, seed: int) -> tuple[list[str], list[str]]:
     """(training, validation): whole episodes, at least one each, the same for the same seed.
 
     Raises:
         UserError: fewer than two episodes.
     """
-    if len(indices) < 2:
-        raise UserError(f"{len(indices)} episode(s) can't be split into training and validation: "
+    if len(episodes) < 2:
+        raise UserError(f"{len(episodes)} episode(s) can't be split into training and validation: "
                         "collect at least 2 (rollouts.policies)")
-    held_out = min(max(1, round(share * len(indices))), len(indices) - 1)
-    order = generator(seed, 0x5917).permutation(len(indices))
-    return (sorted(indices[i] for i in order[held_out:]),
-            sorted(indices[i] for i in order[:held_out]))
+    held_out = min(max(1, round(share * len(episodes))), len(episodes) - 1)
+    order = generator(seed, 0x5917).permutation(len(episodes))
+    return (sorted(episodes[i] for i in order[held_out:]),
+            sorted(episodes[i] for i in order[:held_out]))

@@ -20,16 +20,16 @@ class FramePool:
     """Draws an epoch's batches.
 
     Args:
-        load: episode index -> its frames (T, 64, 64, 3) uint8.
+        load: episode name -> its frames (T, 64, 64, 3) uint8.
         mib: memory of the pool, in MiB; one episode more is read ahead.
     """
 
-    def __init__(self, load: Callable[[int], np.ndarray], mib: int):
+    def __init__(self, load: Callable[[str], np.ndarray], mib: int):
         self._load = load
         self.capacity = mib * 2**20 // FRAME_BYTES
         self._pool = np.empty((0, 64, 64, 3), np.uint8)
 
-    def batches(self, episodes: list[int], batch: int,
+    def batches(self, episodes: list[str], batch: int,
                 rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Frames (batch, 64, 64, 3) uint8; what is left at the end, less than a batch, is not used.
 

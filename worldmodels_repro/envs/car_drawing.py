@@ -29,10 +29,9 @@ SHARPNESS = 0.8  # a coarser texture is used once a pixel spans twice this many 
 LEVELS = 6  # textures of texels up to 2**5 wide, for the zoom of the first second
 ALIGN = 2 ** (LEVELS - 1)  # texture edges fall on this grid so that every level lines up
 SHIFT = 6  # fractional bits of OpenCV's fixed-point polygon corners
-# An antialiased OpenCV polygon reaches this many texels outside its own outline.
-POLYGON_GROWTH = 0.72
-# The integer corners of the surface widen a polygon by about half a pixel a side there.
-SURFACE_GROWTH = 0.5 / (upstream.ZOOM * upstream.SCALE)
+# World units to pull an outline in by before it is filled: an antialiased OpenCV polygon reaches
+# 0.72 texels outside its outline, and gymnasium's, with integer corners, half a surface pixel.
+INSET = 0.72 * TEXEL - 0.5 / (upstream.ZOOM * upstream.SCALE)
 # smoothscale truncates twice, which darkens every channel that is not zero by two levels.
 DARKENING = 2
 
@@ -129,6 +128,13 @@ def fill_levels(levels: list[Image]) -> None:
         cv2.resize(fine, (w, h), dst=coarse, interpolation=cv2.INTER_AREA)
 
 
+def to_texels(corners: NDArray[np.float64], origin: tuple[float, float]) -> NDArray[np.int32]:
+    """World coordinates (..., 2) as OpenCV's fixed-point ones in a texture from `origin` on."""
+    # A texel's centre has whole coordinates in OpenCV, hence the half.
+    texels = (corners - np.array(origin)) / TEXEL - 0.5
+    return np.rint(texels * (1 << SHIFT)).astype(np.int32)
+
+
 @cache
 def field_levels() -> tuple[list[Image], float]:
     """The empty field, shared by every environment of the process.
@@ -146,24 +152,14 @@ def field_levels() -> tuple[list[Image], float]:
     base[:] = 0
     green, light = shown(*FIELD_COLOR), shown(*GRASS_COLOR)
 
-    def box(x: float, y: float, w: float, color: tuple[int, int, int, int]) -> None:
-        # cover: (n, 1) and (1, n) fractions of each texel inside the square
-        grow = SURFACE_GROWTH
-        edges = np.arange(n + 1) * TEXEL + origin
-        cover = []
-        for low in (y, x):
-            inside = np.clip(edges, low - grow, low + w + grow)
-            cover.append(np.diff(inside) / TEXEL)
-        rows, cols = (np.flatnonzero(c) for c in cover)
-        part = base[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-        alpha = (cover[0][rows][:, None] * cover[1][cols][None])[..., None]
-        part[:] = np.rint(part * (1 - alpha) + np.array(color) * alpha)
+    def square(x: float, y: float, side: float, color: tuple[int, int, int, int]) -> None:
+        corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * (side - 2 * INSET) + (x, y) + INSET
+        cv2.fillConvexPoly(base, to_texels(corners, (origin, origin)), color, cv2.LINE_AA, SHIFT)
 
-    box(-upstream.PLAYFIELD, -upstream.PLAYFIELD, 2 * upstream.PLAYFIELD, green)
-    for i in range(-20, 20, 2):
-        for j in range(-20, 20, 2):
-            dim = upstream.GRASS_DIM
-            box(dim * i, dim * j, dim, light)
+    square(-upstream.PLAYFIELD, -upstream.PLAYFIELD, 2 * upstream.PLAYFIELD, green)
+    dim = upstream.GRASS_DIM
+    for x, y in itertools.product(range(-20, 20, 2), repeat=2):
+        square(dim * x, dim * y, dim, light)
     fill_levels(levels)
     return levels, origin
 
@@ -249,23 +245,19 @@ class TrackTexture:
         self._origin = (field_origin + x0 * TEXEL, field_origin + y0 * TEXEL)
         colors = [color if isinstance(color, tuple) else color.tolist() for _, color in road_poly]
         is_tile = np.array([isinstance(color, list) for color in colors])  # (p,)
-        amount = POLYGON_GROWTH * TEXEL - SURFACE_GROWTH
-        points = self._to_texels(inset(corners, amount, ~is_tile))
+        points = to_texels(inset(corners, INSET, ~is_tile), self._origin)
         for outline, color in zip(points, colors, strict=True):
             cv2.fillConvexPoly(base, outline, shown(*color), cv2.LINE_AA, SHIFT)
         # What is repainted later leaves the blended edges alone, or they would grow.
         tiles = corners[is_tile]
-        self._tiles = self._to_texels(inset(tiles, amount + TEXEL / 2, np.zeros(len(tiles), bool)))
+        self._tiles = to_texels(
+            inset(tiles, INSET + TEXEL / 2, np.zeros(len(tiles), bool)), self._origin
+        )
         fill_levels(self._levels)
 
     def visit(self, tile: int) -> None:
         """Repaint a tile in the colour of one that a car has touched."""
         cv2.fillConvexPoly(self._levels[0], self._tiles[tile], self._visited, cv2.LINE_AA, SHIFT)
-
-    def _to_texels(self, corners: NDArray[np.float64]) -> NDArray[np.int32]:
-        # A texel's centre has whole coordinates in OpenCV, hence the half.
-        texels = (corners - np.array(self._origin)) / TEXEL - 0.5
-        return np.rint(texels * (1 << SHIFT)).astype(np.int32)
 
     def view(self, x: float, y: float, angle: float, t: float) -> Image:
         """Look at the world as the camera of a car does.

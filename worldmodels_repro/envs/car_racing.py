@@ -205,9 +205,14 @@ class FastCarRacing(upstream.CarRacing):
         self._blender = CarBlender(self._texture.canvas)
         self._touched: set[int] = set()
         self._out: Frame | None = None
-        # Tiles are created some 300 times an episode from one fixture; one definition serves all.
-        tile = Box2D.b2BodyDef(type=Box2D.b2_staticBody, fixtures=self.fd_tile)
-        self.world.CreateStaticBody = lambda fixtures: self.world.CreateBody(tile)
+        tile = Box2D.b2BodyDef(type=Box2D.b2_staticBody)
+
+        def create_static_body(fixtures: Any) -> Any:
+            # Making a definition for each of some 300 tiles takes longer than making the tile.
+            tile.fixtures = fixtures
+            return self.world.CreateBody(tile)
+
+        self.world.CreateStaticBody = create_static_body
 
     def frame_into(self, out: Frame | None) -> None:
         """Choose where observations are written.

@@ -30,6 +30,7 @@ class Game:
         low, high: (actions,) the range of each action.
         squash: C's tanh outputs (B, actions) -> actions in range, row by row.
         solved: the score that counts as solved.
+        max_steps: the longest episode that is judged.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Game:
     high: np.ndarray
     squash: Callable[[np.ndarray], np.ndarray]
     solved: float
+    max_steps: int
 
     @property
     def actions(self) -> int:
@@ -92,5 +94,6 @@ GAMES: dict[str, Game] = {
         high=np.array([1.0, 1.0, 1.0], np.float32),
         squash=_steer_gas_brake,
         solved=900.0,
+        max_steps=1000,
     ),
 }

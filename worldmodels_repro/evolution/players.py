@@ -21,7 +21,6 @@ class WorldSpec:
     body: Body
     renderer: Renderer
     slots: int
-    max_steps: int
 
 
 @dataclass(frozen=True)
@@ -32,28 +31,29 @@ class Chunk:
         controllers: (n_controllers, weights), each sent once.
         driver: (E,) which of them drives each episode.
         seeds: E seeds.
+        max_steps: steps after which an episode is cut.
         patience: steps without a gain after which an episode is given up (0: never).
     """
 
     controllers: np.ndarray
     driver: np.ndarray
     seeds: list[int]
+    max_steps: int
     patience: int
 
 
 _world: RealWorld
-_spec: WorldSpec
 _shape: ControllerShape
 
 
 def _prepare(spec: WorldSpec) -> None:
-    global _world, _spec, _shape
-    _spec, _shape = spec, spec.body.shape
-    _world = RealWorld(spec.body, spec.slots, spec.renderer, spec.max_steps)
+    global _world, _shape
+    _shape = spec.body.shape
+    _world = RealWorld(spec.body, spec.slots, spec.renderer)
 
 
 def _play(chunk: Chunk) -> Played:
-    return play(_world, _shape, chunk.controllers[chunk.driver], chunk.seeds, _spec.max_steps,
+    return play(_world, _shape, chunk.controllers[chunk.driver], chunk.seeds, chunk.max_steps,
                 chunk.patience)
 
 
@@ -71,14 +71,14 @@ class Players:
         self._chunk = chunk
 
     def play(self, controllers: np.ndarray, driver: np.ndarray, seeds: list[int],
-             patience: int = 0) -> Played:
+             max_steps: int, patience: int = 0) -> Played:
         """Play E episodes on all workers; the results are in the order of the episodes."""
         chunks = []
         for first in range(0, len(seeds), self._chunk):
             part = slice(first, first + self._chunk)
             used, driver_here = np.unique(driver[part], return_inverse=True)
             chunks.append(Chunk(controllers[used].astype(np.float32), driver_here, seeds[part],
-                                patience))
+                                max_steps, patience))
         played = list(self._pool.map(_play, chunks))
         return Played(np.concatenate([part.returns for part in played]),
                       np.concatenate([part.steps for part in played]))

@@ -38,7 +38,8 @@ class MDNRNN(keras.Model):
         self.has_done, self.has_reward, self.done_weight = done, reward, done_weight
         self.inputs_size = z + actions + int(restart_input)
         # === Layers ===
-        self.lstm = layers.LSTM(units, return_sequences=True, return_state=True, name="lstm")
+        self.lstm = layers.LSTM(units, return_sequences=True, return_state=True, name="lstm",
+                                dtype=self.dtype_policy)
         self.mixture = layers.Dense(3 * mixtures * z + int(done) + int(reward), name="mdn",
                                     dtype="float32")
         # === Metrics, per step ===

@@ -8,6 +8,7 @@ import keras
 from keras import layers, ops
 
 from worldmodels_repro.config import Vae
+from worldmodels_repro.models.fast_layers import OnePixelConv2DTranspose
 
 
 class VAE(keras.Model):
@@ -19,13 +20,16 @@ class VAE(keras.Model):
     """
 
     def __init__(self, z: int = 32, kl_tolerance: float = 0.5, **kwargs: Any):
-        super().__init__(**kwargs)
+        # No autocast: the noise stays float32 where the layers compute in bfloat16.
+        super().__init__(autocast=False, **kwargs)
         self.z = z
         self.kl_tolerance = kl_tolerance
+        dtype = self.dtype_policy
 
         # === Encoder (figure 22, left) ===
         def conv(filters: int, name: str) -> layers.Layer:
-            return layers.Conv2D(filters, 4, strides=2, activation="relu", name=name)
+            return layers.Conv2D(filters, 4, strides=2, activation="relu", name=name,
+                                 dtype=dtype)
 
         self.encoder_layers = [conv(32, "conv1"), conv(64, "conv2"), conv(128, "conv3"),
                                conv(256, "conv4"), layers.Flatten()]
@@ -35,11 +39,13 @@ class VAE(keras.Model):
         # === Decoder (figure 22, right) ===
         def deconv(filters: int, kernel: int, activation: str | None, name: str) -> layers.Layer:
             return layers.Conv2DTranspose(filters, kernel, strides=2, activation=activation,
-                                          name=name)
+                                          name=name, dtype=dtype)
 
         self.decoder_layers = [
-            layers.Dense(1024, name="dense"), layers.Reshape((1, 1, 1024)),
-            deconv(128, 5, "relu", "deconv1"), deconv(64, 5, "relu", "deconv2"),
+            layers.Dense(1024, name="dense", dtype=dtype), layers.Reshape((1, 1, 1024)),
+            OnePixelConv2DTranspose(128, 5, strides=2, activation="relu", name="deconv1",
+                                    dtype=dtype),
+            deconv(64, 5, "relu", "deconv2"),
             deconv(32, 6, "relu", "deconv3"), deconv(3, 6, None, "deconv4"),
         ]
 

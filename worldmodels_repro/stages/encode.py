@@ -51,7 +51,7 @@ def run(stage_run: Run) -> None:
     weights = load_weights(stage_run.folder("vae") / "weights.npz")
     encoding = Encoding(rollouts, folder, {name: array for name, array in weights.items()
                                            if name.startswith("encoder/")})
-    waiting = [index for index in episodes if not _is_whole(episode_file(folder, index))]
+    waiting = [name for name in episodes if not _is_whole(episode_file(folder, name))]
     with (Progress("latents", len(episodes), "episodes", len(episodes) - len(waiting)) as progress,
           Pool(stage_run.config.evolve.workers, _prepare, (encoding,)) as pool):
         for _ in pool.map(_encode, waiting):
@@ -78,9 +78,9 @@ def _prepare(encoding: Encoding) -> None:
     _encoding, _encoder = encoding, Encoder(encoding.weights, BATCH)
 
 
-def _encode(index: int) -> int:
+def _encode(name: str) -> None:
     """Encode one episode and write its latents."""
-    episode = load_episode(_encoding.rollouts, index)
+    episode = load_episode(_encoding.rollouts, name)
     frames = episode.pop("frames")
     padded = np.zeros((BATCH, 64, 64, 3), np.uint8)
     mus, logvars = [], []
@@ -90,9 +90,8 @@ def _encode(index: int) -> int:
         mu, logvar = _encoder.encode(padded)
         mus.append(mu[:len(part)].astype(np.float16))
         logvars.append(logvar[:len(part)].astype(np.float16))
-    save_npz(episode_file(_encoding.latents, index), {
+    save_npz(episode_file(_encoding.latents, name), {
         "mu": np.concatenate(mus),  # (T, z)
         "logvar": np.concatenate(logvars),  # (T, z)
         **episode,
     })
-    return index

@@ -55,12 +55,13 @@ def run(stage_run: Run) -> None:
     with Progress("evaluate", total, "episodes", len(played)) as progress:
         progress.say(f"{game.judge_id}, unmodified, {settings.episodes} held-out tracks")
         seeds = waiting("agent", settings.episodes)
-        spec = WorldSpec(agent.body, "original", SLOTS, config.evolve.max_steps)
+        spec = WorldSpec(agent.body, "original", SLOTS)
         if seeds:
             with Players(spec, config.evolve.workers, SLOTS) as players:
                 for first in range(0, len(seeds), batch := SLOTS * 4):
                     part = seeds[first:first + batch]
-                    result = players.play(agent.weights[None], np.zeros(len(part), int), part)
+                    result = players.play(agent.weights[None], np.zeros(len(part), int), part,
+                                          game.max_steps)
                     for seed, score, steps in zip(part, result.returns, result.steps, strict=True):
                         keep("agent", seed, float(score), int(steps))
         seeds = waiting("random", settings.random_episodes)

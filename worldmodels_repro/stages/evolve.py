@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from worldmodels_repro.config import Evolve
+from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.evolution.players import Players, WorldSpec
 from worldmodels_repro.evolution.strategy import Strategy
 from worldmodels_repro.progress import Progress
@@ -31,7 +32,6 @@ from worldmodels_repro.storage import (
     save_npz,
 )
 from worldmodels_repro.worlds.agent import load_agent, load_body
-from worldmodels_repro.worlds.episodes import Played
 
 
 def run(stage_run: Run) -> None:
@@ -49,7 +49,7 @@ def run(stage_run: Run) -> None:
                         episode_seed(config.seed, "models", 5), settings.diagonal)
     generation = _resume(folder, strategy)
     rows = [row for row in load_csv(folder / "generations.csv") if row["generation"] <= generation]
-    spec = WorldSpec(body, settings.renderer, settings.slots, settings.max_steps)
+    spec = WorldSpec(body, settings.renderer, settings.slots)
     with (Players(spec, settings.workers, settings.chunk) as players,
           Progress("evolve", settings.generations, "generations", generation) as progress):
         progress.say(f"{body.shape.weights} weights, {settings.population} candidates x "
@@ -66,7 +66,8 @@ def run(stage_run: Run) -> None:
             save_npz(folder / "strategy.npz", strategy.state() |
                      {"generation": np.array(generation)}, level=0)
             progress.add(1, f"best {row['best']:.0f}, mean {row['mean']:.0f}, "
-                            f"sigma {row['sigma']:.3f}, {row['steps'] / row['seconds']:.0f} steps/s")
+                            f"sigma {row['sigma']:.3f}, "
+                            f"{row['steps'] / row['seconds']:.0f} steps/s")
     best = _best_evaluation(folder)
     stage_run.finish("evolve", time.monotonic() - started, generations=generation,
                      steps=sum(row["steps"] for row in rows), agent=best)
@@ -82,7 +83,7 @@ def _one_generation(strategy: Strategy, players: Players, seed: int, generation:
         key = (generation, 0 if settings.common_tracks else candidate)
         tracks += [episode_seed(seed, "training", *key, k) for k in range(settings.rollouts)]
     driver = np.repeat(np.arange(settings.population), settings.rollouts)
-    played = players.play(candidates, driver, tracks, settings.patience)
+    played = players.play(candidates, driver, tracks, settings.max_steps, settings.patience)
     fitness = played.returns.reshape(settings.population, settings.rollouts).mean(axis=1)
     failed = int((~np.isfinite(fitness)).sum())
     sigma = strategy.sigma
@@ -101,7 +102,9 @@ def _evaluate_mean(strategy: Strategy, players: Players, seed: int, generation: 
     folder = stage_run.folder("evolve")
     mean = strategy.mean.astype(np.float32)
     tracks = [episode_seed(seed, "validation", k) for k in range(settings.evaluate_rollouts)]
-    played: Played = players.play(mean[None], np.zeros(len(tracks), int), tracks)
+    # Whole episodes, whatever training cuts short: this is what selects the agent.
+    played = players.play(mean[None], np.zeros(len(tracks), int), tracks,
+                          GAMES[stage_run.config.game].max_steps)
     row = {"generation": generation, "episodes": len(tracks),
            "mean": round(float(played.returns.mean()), 3),
            "std": round(float(played.returns.std(ddof=1)) if len(tracks) > 1 else 0.0, 3),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Collector:
 class Episode:
     """One episode to play."""
 
-    index: int
+    name: str
     policy: Policy
     seed: int
 
@@ -60,15 +61,17 @@ def run(stage_run: Run) -> None:
     started = time.monotonic()
     manifest = folder / "manifest.jsonl"
     done = {line["episode"] for line in load_json_lines(manifest)}
-    episodes = [Episode(index, policy, episode_seed(stage_run.config.seed, "rollouts", index))
-                for index, policy in enumerate(
-                    policy for policy, count in settings.policies.items() for _ in range(count))]
+    # An episode is known by its policy and number: asking for more changes none that is there.
+    episodes = [Episode(f"{policy}-{number:06d}", policy,
+                        episode_seed(stage_run.config.seed, "rollouts", kind, number))
+                for kind, policy in enumerate(get_args(Policy))
+                for number in range(settings.policies.get(policy, 0))]
     collector = Collector(folder, stage_run.config.game, settings.renderer, settings.max_steps,
                           settings.min_steps, settings.patience, settings.held_steps,
                           settings.brownian_dt, agent, settings.agent_noise)
     stamp = {"environment": GAMES[stage_run.config.game].judge_id, "renderer": settings.renderer,
              "versions": versions()}
-    waiting = [episode for episode in episodes if episode.index not in done]
+    waiting = [episode for episode in episodes if episode.name not in done]
     with (Progress("rollouts", len(episodes), "episodes", len(done)) as progress,
           Pool(stage_run.config.evolve.workers, _prepare, (collector,)) as pool):
         for line in pool.map(_collect, waiting):
@@ -95,13 +98,15 @@ def _collect(episode: Episode) -> dict[str, object]:
     env = game.make(_collector.renderer)
     policy = _make_policy(game, episode)
     frame, _ = env.reset(seed=episode.seed)
-    frames, actions, rewards, terminated, truncated = [], [], [], [], []
+    frames: list[np.ndarray] = []
+    actions, rewards, terminated, truncated = [], [], [], []
     since_gain = 0
     while True:
         action = policy.act(frame)
         frames.append(frame.copy())
         actions.append(action.copy())
-        frame, reward, terminal, cut, _ = env.step(action)
+        frame, gain, terminal, cut, _ = env.step(action)
+        reward = float(gain)
         since_gain = 0 if reward > 0 else since_gain + 1
         cut = cut or len(frames) >= _collector.max_steps or (
             _collector.patience > 0 and since_gain >= _collector.patience)
@@ -113,14 +118,14 @@ def _collect(episode: Episode) -> dict[str, object]:
     env.close()
     kept = len(frames) >= _collector.min_steps
     if kept:
-        save_npz(episode_file(_collector.folder, episode.index), {
+        save_npz(episode_file(_collector.folder, episode.name), {
             "frames": np.stack(frames),  # (T, 64, 64, 3) uint8
             "actions": np.stack(actions).astype(np.float32),  # (T, A)
             "rewards": np.array(rewards, np.float32),
             "terminated": np.array(terminated, bool),
             "truncated": np.array(truncated, bool),
         })
-    return {"episode": episode.index, "seed": episode.seed, "policy": episode.policy,
+    return {"episode": episode.name, "seed": episode.seed, "policy": episode.policy,
             "length": len(frames), "return": float(np.sum(rewards)), "kept": kept}
 
 

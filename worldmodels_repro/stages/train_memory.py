@@ -14,6 +14,7 @@ import numpy as np
 
 from worldmodels_repro.data.episodes import (
     LATENTS,
+    episode_file,
     kept_episodes,
     load_episode,
     readable_episodes,
@@ -21,6 +22,7 @@ from worldmodels_repro.data.episodes import (
 )
 from worldmodels_repro.data.sequences import Batch, Sequences
 from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.models.quiet import import_keras_quietly
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
@@ -36,16 +38,17 @@ def run(stage_run: Run) -> None:
         return
     started = time.monotonic()
     latents = stage_run.folder("latents")
-    episodes = [index for index in kept_episodes(stage_run.folder("rollouts"))
-                if not config.skip_bad_files or (latents / f"episode-{index:06d}.npz").exists()]
+    episodes = [name for name in kept_episodes(stage_run.folder("rollouts"))
+                if not config.skip_bad_files or episode_file(latents, name).exists()]
     episodes = readable_episodes(latents, episodes, LATENTS, config.skip_bad_files)
     training, held_out = split_episodes(episodes, settings.validation, config.seed)
     sequences, validation = (
-        Sequences([load_episode(latents, index, LATENTS) for index in part], settings.sequence,
+        Sequences([load_episode(latents, name, LATENTS) for name in part], settings.sequence,
                   settings.restart_input) for part in (training, held_out))
     seed = episode_seed(config.seed, "models", 4)
 
     # Keras takes seconds to import: after everything that can be refused.
+    import_keras_quietly()
     from worldmodels_repro.models.mdn_rnn import compiled_mdn_rnn
     from worldmodels_repro.models.training import (
         SummaryWriter,
@@ -77,7 +80,7 @@ def run(stage_run: Run) -> None:
                 logs = memory.train_on_batch(inputs, targets, return_dict=True)
                 step += 1
                 progress.add(1, f"loss {float(logs['loss']):.4f}")
-            row = {"step": step, "learning_rate": rate,
+            row: dict[str, Any] = {"step": step, "learning_rate": rate,
                    **{name: round(float(value), 5) for name, value in sorted(logs.items())},
                    **validate(memory, validation.in_order(settings.batch, generator(seed)),
                               settings.done),

@@ -22,6 +22,7 @@ from worldmodels_repro.data.episodes import (
     split_episodes,
 )
 from worldmodels_repro.data.frame_pool import FramePool
+from worldmodels_repro.models.quiet import import_keras_quietly
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
@@ -44,6 +45,7 @@ def run(stage_run: Run) -> None:
     seed = episode_seed(stage_run.config.seed, "models", 2)
 
     # Keras takes seconds to import: after everything that can be refused.
+    import_keras_quietly()
     from worldmodels_repro.models.training import (
         SummaryWriter,
         device_line,
@@ -60,9 +62,9 @@ def run(stage_run: Run) -> None:
     epoch = resume_training(folder / "training.npz", vae)
     history = [row for row in load_csv(folder / "history.csv") if row["epoch"] <= epoch]
     validation = _validation_frames(rollouts, held_out, settings, seed)
-    lengths = [len(load_episode(rollouts, index, ("rewards",))["rewards"]) for index in training]
+    lengths = [len(load_episode(rollouts, name, ("rewards",))["rewards"]) for name in training]
     frames = min(sum(lengths), settings.frames_per_epoch or sum(lengths))
-    pool = FramePool(lambda index: load_episode(rollouts, index, ("frames",))["frames"],
+    pool = FramePool(lambda name: load_episode(rollouts, name, ("frames",))["frames"],
                      settings.pool_mib)
     writer = SummaryWriter(folder / "tensorboard")
     with Progress("vae", settings.epochs * frames, "frames", epoch * frames) as progress:
@@ -92,7 +94,7 @@ def run(stage_run: Run) -> None:
                      best_val_loss=min(row["val_loss"] for row in history))
 
 
-def _train_epoch(vae: Any, pool: FramePool, episodes: list[int], frames: int, settings: Vae,
+def _train_epoch(vae: Any, pool: FramePool, episodes: list[str], frames: int, settings: Vae,
                  rng: np.random.Generator, progress: Progress) -> dict[str, float]:
     vae.reset_metrics()
     logs: dict[str, float] = {}
@@ -120,14 +122,14 @@ def _validate(vae: Any, frames: np.ndarray, settings: Vae) -> dict[str, float]:
     return {f"val_{name}": round(float(logs[name]), 4) for name in ("loss", "reconstruction", "kl")}
 
 
-def _validation_frames(rollouts: Path, held_out: list[int], settings: Vae,
+def _validation_frames(rollouts: Path, held_out: list[str], settings: Vae,
                        seed: int) -> np.ndarray:
     """At most ``validation_frames`` of the held-out episodes, the same number of each."""
     share = max(1, settings.validation_frames // len(held_out))
     parts = []
-    for index in held_out:
-        frames = load_episode(rollouts, index, ("frames",))["frames"]
-        picked = generator(seed, 0, index).permutation(len(frames))[:share]
+    for number, name in enumerate(held_out):
+        frames = load_episode(rollouts, name, ("frames",))["frames"]
+        picked = generator(seed, 0, number).permutation(len(frames))[:share]
         parts.append(frames[np.sort(picked)])
     return np.concatenate(parts)[:settings.validation_frames]
 

@@ -81,10 +81,10 @@ def play(world: World, shape: ControllerShape, weights: np.ndarray, seeds: list[
         lost = np.where(gained, 0.0, lost + rewards)
         given_up = (drought >= patience) & ~dones if patience else np.zeros(slots, bool)
         over = (dones | given_up | (age >= max_steps)) & (playing >= 0)
-        for slot in np.flatnonzero(over):
+        for slot in map(int, np.flatnonzero(over)):
             episode = playing[slot]
             returns[episode], steps[episode] = total[slot], age[slot]
             if given_up[slot]:
                 returns[episode] += lost[slot] / drought[slot] * (max_steps - age[slot])
-            begin(int(slot))
+            begin(slot)
     return Played(returns, steps)

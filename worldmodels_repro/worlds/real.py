@@ -16,16 +16,15 @@ class RealWorld:
         body: V, M and the wiring.
         slots: B.
         renderer: ``fast`` to train, ``original`` to judge.
-        max_steps: noise is drawn for this many steps of an episode.
     """
 
-    def __init__(self, body: Body, slots: int, renderer: Renderer, max_steps: int):
+    def __init__(self, body: Body, slots: int, renderer: Renderer):
         self.slots = slots
         self._game = GAMES[body.game]
         self._envs = [self._game.make(renderer) for _ in range(slots)]
         self._senses = Senses(body, slots)
         self._frames = np.zeros((slots, 64, 64, 3), np.uint8)
-        self._noise = np.zeros((slots, max_steps + 1, body.z), np.float32)
+        self._noise = np.zeros((slots, self._game.max_steps + 1, body.z), np.float32)
         self._steps = np.zeros(slots, int)
         self._all = np.arange(slots)
         self._live = np.zeros(slots, bool)

@@ -1,0 +1,31 @@
+"""Agents that were never trained, for speed alone: real sizes, real arithmetic, random weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.encode import encoder_weights
+from worldmodels_repro.models.runtime import Precision
+from worldmodels_repro.storage import Arrays
+from worldmodels_repro.worlds.agent import Body, untrained
+
+UNITS, INPUTS = 256, 35  # M's units, and z and an action
+
+
+def memory_weights() -> Arrays:
+    """M's LSTM as it is before any training."""
+    shapes = {"lstm/kernel": (INPUTS, 4 * UNITS), "lstm/recurrent_kernel": (UNITS, 4 * UNITS),
+              "lstm/bias": (4 * UNITS,)}
+    return untrained({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, 0)
+
+
+def body(precision: Precision) -> Body:
+    """The paper's CarRacing agent but for its controller."""
+    return Body("car_racing", encoder_weights(), memory_weights(), ("z", "h"), 0, True, True,
+                precision)
+
+
+def controllers(count: int, weights: int, seed: int) -> np.ndarray:
+    """What CMA-ES asks for in its first generation, (count, weights): cars that drive."""
+    rng = np.random.default_rng([seed, 0xC])
+    return (0.1 * rng.standard_normal((count, weights))).astype(np.float32)

@@ -1,0 +1,59 @@
+"""The evolve stage on all cores, beside as many loops as there are cores."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bodies import body
+from benchmarks.loop import SLOTS, WAVES, project_loop
+from benchmarks.measure import Contender, Scale, Stretch, take_turns
+from benchmarks.report import Row, compare
+from worldmodels_repro.config import check_config
+from worldmodels_repro.run import Run
+from worldmodels_repro.stages import evolve
+from worldmodels_repro.storage import load_csv, save_npz
+
+BEFORE = ("rollouts", "vae", "latents", "memory")  # what evolve needs done
+TIMED = 2  # generations, after the one in which the workers start
+
+
+def generation(scale: Scale) -> list[Row]:
+    """Steps a second of whole generations; the ratio is the cores' efficiency."""
+    cores = len(os.sched_getaffinity(0))
+    steps = scale.pick(1000, 20)
+    # The defaults but for a generation small enough to time: a task for each batch of slots.
+    settings = {"population": scale.pick(16, 4), "rollouts": scale.pick(4, 1), "chunk": SLOTS,
+                "slots": SLOTS, "max_steps": steps, "patience": 0, "precision": "bf16",
+                "generations": 1 + TIMED, "evaluate_every": 1 + TIMED, "evaluate_rollouts": 1}
+    rates = take_turns({
+        "evolve": Contender(_evolve, (settings,), one_core=False),
+        "loop": Contender(project_loop, ("bf16", steps, WAVES * SLOTS)),
+    }, scale.rounds)
+    ideal = [rate * cores for rate in rates["loop"]]
+    return [compare("generation", f"steps/s on {cores} cores", rates["evolve"], ideal,
+                    f"{cores} x the loop on one core", settings=settings)]
+
+
+def _evolve(settings: dict[str, Any]) -> Stretch:
+    def stretch(number: int) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            run = Run(Path(folder), check_config({"seed": number, "evolve": settings}, "benchmark"))
+            _pretend(run)
+            evolve.run(run)
+            rows = load_csv(run.folder("evolve") / "generations.csv")[-TIMED:]
+        return float(sum(row["steps"] for row in rows) / sum(row["seconds"] for row in rows))
+
+    return stretch
+
+
+def _pretend(run: Run) -> None:
+    """A run folder as it stands when C is to evolve, V and M untrained."""
+    for stage in BEFORE:
+        run.begin(stage)
+        run.finish(stage, 0.0)
+    agent = body("bf16")
+    save_npz(run.folder("vae") / "weights.npz", agent.vae)
+    save_npz(run.folder("memory") / "weights.npz", agent.memory)

@@ -1,0 +1,139 @@
+"""The whole loop on one core: games, V, M and C, as an evolve worker plays them."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from benchmarks.bodies import body, controllers
+from benchmarks.env import rate
+from benchmarks.measure import Contender, Scale, Stretch, in_process, take_turns
+from benchmarks.plain import keras_loop
+from benchmarks.report import Row, compare
+from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.models.runtime import Encoder, Precision
+from worldmodels_repro.worlds.agent import Body
+from worldmodels_repro.worlds.episodes import play
+from worldmodels_repro.worlds.real import RealWorld
+
+SLOTS = 16
+WAVES = 2  # episodes a slot plays in one stretch
+ENCODER_CALLS = 500
+
+
+def loop(scale: Scale) -> list[Row]:
+    """Steps a second of the loop beside gymnasium, the plainest loop, and the loop's limit."""
+    steps = scale.pick(1000, 20)
+    with tempfile.TemporaryDirectory() as folder:
+        drives = Path(folder) / "drives.npz"
+        in_process(record_drives, drives, steps)
+        contenders = {
+            "bf16": Contender(project_loop, ("bf16", steps, WAVES * SLOTS)),
+            "f32": Contender(project_loop, ("f32", steps, WAVES * SLOTS)),
+            "gymnasium": Contender(_gymnasium, (drives,)),
+            "physics": Contender(_physics, (drives,)),
+            "keras": Contender(keras_loop, (scale.pick(200, 3), steps)),
+            "encoder bf16": Contender(_encoder, ("bf16", scale.pick(ENCODER_CALLS, 5))),
+            "encoder f32": Contender(_encoder, ("f32", scale.pick(ENCODER_CALLS, 5))),
+        }
+        rates = take_turns(contenders, scale.rounds)
+    best = [max(pair) for pair in zip(rates["encoder bf16"], rates["encoder f32"], strict=True)]
+    limit = [1 / (1 / physics + 1 / encoder)
+             for physics, encoder in zip(rates["physics"], best, strict=True)]
+    parts = {name: rates[name] for name in ("physics", "encoder bf16", "encoder f32")}
+    rows = []
+    for precision in ("bf16", "f32"):
+        ours = rates[precision]
+        rows += [
+            compare(f"loop.{precision}.gymnasium", "steps/s on one core", ours,
+                    rates["gymnasium"], "gymnasium's bare CarRacing, the same drives"),
+            compare(f"loop.{precision}.keras", "steps/s on one core", ours, rates["keras"],
+                    "gymnasium and Keras one frame at a time"),
+            compare(f"loop.{precision}.limit", "steps/s on one core", ours, limit,
+                    "gymnasium's physics and V's encoder alone", parts=parts),
+        ]
+    return rows
+
+
+def project_loop(precision: Precision, steps: int, episodes: int) -> Stretch:
+    """A worker's world; a stretch plays ``episodes`` of ``steps`` steps, tracks included."""
+    agent = body(precision)
+    world = RealWorld(agent, SLOTS, "fast", steps)
+    play(world, agent.shape, controllers(SLOTS, agent.shape.weights, 0), list(range(SLOTS)), 2)
+
+    def stretch(number: int) -> float:
+        drivers = controllers(episodes, agent.shape.weights, number)
+        seeds = list(range(number * episodes, (number + 1) * episodes))
+        start = time.perf_counter()
+        played = play(world, agent.shape, drivers, seeds, steps)
+        return float(played.steps.sum()) / (time.perf_counter() - start)
+
+    return stretch
+
+
+class _RecordingWorld(RealWorld):
+    """Keeps every action that its cars take."""
+
+    def __init__(self, agent: Body, slots: int, steps: int):
+        super().__init__(agent, slots, "fast", steps)
+        self._squash = GAMES[agent.game].squash
+        self.actions: list[np.ndarray] = []  # each (slots, 3)
+
+    def step(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.actions.append(self._squash(outputs))
+        return super().step(outputs)
+
+
+def record_drives(path: Path, steps: int) -> None:
+    """Write what one batch of the loop does, for others to do after it on the same tracks."""
+    agent = body("bf16")
+    world = _RecordingWorld(agent, SLOTS, steps)
+    played = play(world, agent.shape, controllers(SLOTS, agent.shape.weights, 0),
+                  list(range(SLOTS)), steps)
+    np.savez(path, actions=np.stack(world.actions, axis=1), lengths=played.steps)
+
+
+def _gymnasium(drives: Path) -> Stretch:
+    env = gymnasium.make("CarRacing-v3")
+    env.reset(seed=0)
+    return _replay(env, drives)
+
+
+def _physics(drives: Path) -> Stretch:
+    """gymnasium's CarRacing with its drawing replaced by nothing."""
+    # Without the checker, which complains that the picture never changes.
+    env: Any = gymnasium.make("CarRacing-v3", disable_env_checker=True)
+    nothing = np.zeros((96, 96, 3), np.uint8)
+    env.unwrapped._render = lambda mode: nothing
+    env.reset(seed=0)
+    return _replay(env, drives)
+
+
+def _replay(env: Any, drives: Path) -> Stretch:
+    with np.load(drives) as archive:
+        actions, lengths = archive["actions"], archive["lengths"]
+
+    def stretch(number: int) -> float:
+        seed = number % len(actions)
+        return rate(env, list(actions[seed, :lengths[seed]]), seed)
+
+    return stretch
+
+
+def _encoder(precision: Precision, calls: int) -> Stretch:
+    encoder = Encoder(body(precision).vae, SLOTS, precision)
+    encoder.frames[:] = np.random.default_rng(0).integers(0, 256, encoder.frames.shape, np.uint8)
+    encoder.encode(encoder.frames)
+
+    def stretch(number: int) -> float:
+        start = time.perf_counter()
+        for _ in range(calls):
+            encoder.encode(encoder.frames)
+        return calls * SLOTS / (time.perf_counter() - start)
+
+    return stretch

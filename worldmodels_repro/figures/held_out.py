@@ -1,0 +1,136 @@
+"""An episode that M never trained on, and M itself, step by step in NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldmodels_repro.config import Config
+from worldmodels_repro.data.episodes import (
+    LATENTS,
+    episode_file,
+    kept_episodes,
+    load_episode,
+    split_episodes,
+)
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.figures.style import needed
+from worldmodels_repro.models.recurrence import Recurrence
+from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.run import Run
+from worldmodels_repro.seeds import generator
+from worldmodels_repro.storage import Arrays, load_json
+
+MOST = 20  # held-out episodes that are looked through
+
+
+class Mixture:
+    """M from the start of an episode: each step's mixture of the next latent (section 2.3).
+
+    Args:
+        weights: M's named weights.
+        config: the run's, for the number of mixtures and the restart flag.
+        z: latent dimensions.
+    """
+
+    def __init__(self, weights: Arrays, config: Config, z: int):
+        self._recurrence = Recurrence(weights, 1)
+        self._kernel, self._bias = weights["mdn/kernel"], weights["mdn/bias"]
+        self._shape = (3, z, config.memory.mixtures)
+        self._restart = np.ones((1, 1), np.float32) if config.memory.restart_input else None
+
+    def step(self, z: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """z (z,), action (A,) -> normalised log-weights, mu, log sigma, each (z, K)."""
+        blocks = [z[None], action[None]]
+        if self._restart is not None:
+            blocks.append(self._restart)
+        self._recurrence.step(*blocks)
+        if self._restart is not None:
+            self._restart[:] = 0.0
+        outputs = (self._recurrence.h @ self._kernel + self._bias)[0]
+        logits, mu, log_sigma = outputs[:int(np.prod(self._shape))].reshape(self._shape)
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), mu, log_sigma
+
+
+def moments(log_weights: np.ndarray, mu: np.ndarray,
+            log_sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of mixtures of Gaussians: (..., K) each -> (...)."""
+    weights = np.exp(log_weights)
+    mean = (weights * mu).sum(axis=-1)
+    second = (weights * (np.exp(2.0 * log_sigma) + mu**2)).sum(axis=-1)
+    return mean, np.sqrt(np.maximum(second - mean**2, 0.0))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A held-out episode as M meets it.
+
+    Attributes:
+        index: the episode.
+        z: (T, z) one draw of every posterior, as M's training makes them.
+        mu: (T, z) the posteriors' means.
+        actions: (T, A).
+        spread: (z,) standard deviation of mu over the held-out episodes.
+        weights: M's.
+        config: the run's.
+    """
+
+    index: int
+    z: np.ndarray
+    mu: np.ndarray
+    actions: np.ndarray
+    spread: np.ndarray
+    weights: Arrays
+    config: Config
+
+    def memory(self, steps: int = 0) -> Mixture:
+        """M after the first ``steps`` steps of the episode."""
+        memory = Mixture(self.weights, self.config, self.z.shape[1])
+        for t in range(steps):
+            memory.step(self.z[t], self.actions[t])
+        return memory
+
+    def expected(self, first: int, steps: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation, (steps, z) each, of M's mixtures at steps first, ...
+
+        Teacher forced: row k is what M, fed z up to step first + k, expects at the step after.
+        """
+        memory = self.memory(first)
+        rows = [moments(*memory.step(self.z[t], self.actions[t]))
+                for t in range(first, first + steps)]
+        return np.array([mean for mean, _ in rows]), np.array([sd for _, sd in rows])
+
+
+def held_out_episode(run: Run) -> HeldOut:
+    """The liveliest held-out episode: the one whose latents vary most.
+
+    Raises:
+        UserError: there is no M, or no latents.
+    """
+    weights = load_weights(needed(run.folder("memory") / "weights.npz", "memory"))
+    latents = run.folder("latents")
+    episodes = {index: load_episode(latents, index, LATENTS)
+                for index in _held_out_indices(run)[:MOST]}
+    episodes = {index: episode for index, episode in episodes.items() if len(episode["mu"]) > 2}
+    if not episodes:
+        raise UserError(f"{latents} holds no held-out episode of more than two steps")
+    mus = {index: episode["mu"].astype(np.float32) for index, episode in episodes.items()}
+    index = max(mus, key=lambda index: float(mus[index].var(axis=0).sum()))
+    mu = mus[index]
+    sigma = np.exp(0.5 * episodes[index]["logvar"].astype(np.float32))
+    z = mu + sigma * generator(0).standard_normal(mu.shape, np.float32)
+    return HeldOut(index, z, mu, episodes[index]["actions"].astype(np.float32),
+                   np.concatenate(list(mus.values())).std(axis=0), weights, run.config)
+
+
+def _held_out_indices(run: Run) -> list[int]:
+    """The episodes that M's training left out: as it wrote down, or as it would pick them."""
+    facts = load_json(needed(run.folder("memory") / "stage.json", "memory")).get("facts", {})
+    if "held_out_episodes" in facts:
+        return list(facts["held_out_episodes"])
+    latents = run.folder("latents")
+    encoded = [index for index in kept_episodes(run.folder("rollouts"))
+               if episode_file(latents, index).exists()]
+    return split_episodes(encoded, run.config.memory.validation, run.config.seed)[1]

@@ -1,0 +1,127 @@
+"""How well agents drive: over the generations, and at the end on held-out tracks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.figures.style import (
+    BLUE,
+    COLUMN,
+    GREY,
+    ORANGE,
+    VERMILION,
+    needed,
+    new_figure,
+)
+from worldmodels_repro.run import Run
+from worldmodels_repro.storage import load_csv, load_json, load_json_lines
+
+
+def generations(run: Run) -> Figure:
+    """Best, mean and worst return of each generation, and the CMA mean on tracks of its own.
+
+    The dark band is one standard deviation over the population; error bars are 95 % intervals
+    of the mean over the evaluation's episodes (normal). The upper axis counts the steps of the
+    game that candidates have played.
+
+    Raises:
+        UserError: no generation has been played.
+    """
+    folder = run.folder("evolve")
+    path = needed(folder / "generations.csv", "evolve")
+    rows = load_csv(path)
+    if not rows:
+        raise UserError(f"{path} holds no generation yet")
+    table = {name: np.array([row[name] for row in rows], float)
+             for name in ("generation", "best", "mean", "std", "worst", "steps")}
+    figure = new_figure(COLUMN, 2.5)
+    ax = figure.subplots()
+    x = table["generation"]
+    ax.fill_between(x, table["worst"], table["best"], color=BLUE, alpha=0.15, linewidth=0,
+                    label="worst to best")
+    ax.fill_between(x, np.maximum(table["mean"] - table["std"], table["worst"]),
+                    np.minimum(table["mean"] + table["std"], table["best"]), color=BLUE,
+                    alpha=0.25, linewidth=0, label="mean ± std")
+    ax.plot(x, table["best"], color=BLUE, linewidth=0.6)
+    ax.plot(x, table["mean"], color=BLUE, label="population's mean")
+    evaluations = load_json_lines(folder / "evaluations.jsonl")
+    if evaluations:
+        spread = [1.96 * row["std"] / np.sqrt(row["episodes"]) for row in evaluations]
+        ax.errorbar([row["generation"] for row in evaluations],
+                    [row["mean"] for row in evaluations], spread, color=VERMILION, fmt="o",
+                    markersize=3, elinewidth=0.8, capsize=1.5, label="CMA mean, other tracks",
+                    clip_on=False, zorder=3)
+    _solved_line(ax, GAMES[run.config.game].solved)
+    ax.set(xlabel="generation", ylabel="return of an episode", xlim=(0, x[-1]))
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    _steps_axis(ax, x, table["steps"])
+    figure.legend(loc="outside lower center", ncols=2, columnspacing=1.2)
+    return figure
+
+
+def evaluation(run: Run) -> Figure:
+    """Every held-out episode's score, with each player's mean and its 95 % bootstrap interval.
+
+    Raises:
+        UserError: nothing has been evaluated.
+    """
+    result = load_json(needed(run.folder("evaluate") / "evaluation.json", "evaluate"))
+    players = list(result["results"])
+    figure = new_figure(COLUMN, 0.8 + 0.5 * len(players))
+    ax = figure.subplots()
+    rng = np.random.default_rng(0)
+    for place, player in enumerate(players):
+        row = result["results"][player]
+        scores = np.array([episode["score"] for episode in result["episodes"][player]])
+        color = BLUE if player == "agent" else ORANGE
+        ax.scatter(scores, place + rng.uniform(0.02, 0.3, len(scores)), s=7, color=color,
+                   alpha=0.55, linewidth=0)
+        below = place - 0.14
+        ax.plot(row["ci95"], [below, below], color="black", linewidth=1.5)
+        ax.plot(row["mean"], below, marker="D", color="black", markersize=3.5)
+        ax.annotate(f"{row['mean']:.0f}", (row["mean"], below), (0, -5), fontsize=7,
+                    textcoords="offset points", ha="center", va="top")
+    _solved_line(ax, result["solved"], upright=True)
+    ax.set(xlabel="score of an episode", ylim=(len(players) - 0.45, -0.55),
+           yticks=range(len(players)),
+           yticklabels=[f"{player}\n{_count(result['results'][player])}" for player in players])
+    ax.set_ylim(-0.5, len(players) - 0.55)
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.tick_params(axis="y", length=0)
+    return figure
+
+
+def _count(row: dict[str, Any]) -> str:
+    return f"{row['episodes']} episode" + "s" * (row["episodes"] != 1)
+
+
+def _solved_line(ax: Axes, solved: float, upright: bool = False) -> None:
+    style: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (4, 3))}
+    note: dict[str, Any] = {"color": GREY, "fontsize": 7, "textcoords": "offset points"}
+    if upright:
+        ax.axvline(solved, **style)
+        ax.annotate("solved", (solved, 1.0), (-2, -2), xycoords=("data", "axes fraction"),
+                    ha="right", va="top", **note)
+    else:
+        ax.axhline(solved, **style)
+        ax.annotate("solved", (0.0, solved), (2, -2), xycoords=("axes fraction", "data"),
+                    ha="left", va="top", **note)
+
+
+def _steps_axis(ax: Axes, generation: np.ndarray, steps: np.ndarray) -> None:
+    """The game's steps on a second axis: not proportional, episodes grow or end early."""
+    ends = np.concatenate([[0.0], generation])
+    total = np.concatenate([[0.0], np.cumsum(steps)])
+    unit, name = (1e6, "million") if total[-1] >= 2e6 else (1e3, "thousand")
+    upper = ax.secondary_xaxis("top", functions=(
+        lambda x: np.interp(x, ends, total / unit), lambda x: np.interp(x, total / unit, ends)))
+    upper.set_xlabel(f"steps of the game ({name})")
+    upper.xaxis.set_major_locator(MaxNLocator(5))

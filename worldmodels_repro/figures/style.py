@@ -1,0 +1,80 @@
+"""How figures look: paper sizes, a palette that colour-blind readers can tell apart, file formats.
+
+Figures are built without pyplot, on the Agg canvas: no display is needed and none is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.storage import write_atomically
+
+COLUMN, PAGE = 3.3, 7.0  # inches: one column of a paper, and both
+DPI = 300
+
+# Okabe and Ito's palette (2008).
+BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
+GREY = "#666666"
+
+_RC: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same picture everywhere
+    "font.size": 8, "axes.labelsize": 8, "axes.titlesize": 8, "legend.fontsize": 7,
+    "xtick.labelsize": 7, "ytick.labelsize": 7,
+    "axes.linewidth": 0.6, "lines.linewidth": 1.2, "lines.markersize": 3.5,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5, "ytick.major.size": 2.5,
+    "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.axisbelow": True,
+    "grid.color": "#dddddd", "grid.linewidth": 0.5,
+    "legend.frameon": False, "legend.handlelength": 1.6,
+    "pdf.fonttype": 42,  # TrueType: text in the PDF stays text
+    "figure.constrained_layout.use": True,
+}
+
+
+@contextmanager
+def paper() -> Iterator[None]:
+    """Paper style for all that is drawn inside, and only there."""
+    with matplotlib.rc_context(_RC):
+        matplotlib.use("Agg", force=True)
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write ``name.png`` (300 dpi) and ``name.pdf`` (vector, fonts embedded).
+
+    Raises:
+        OSError: the folder can't be written; files of an earlier drawing stay whole.
+    """
+    write_atomically(folder / f"{name}.png",
+                     lambda file: figure.savefig(file, format="png", dpi=DPI))
+    # No date inside: the same run gives the same file.
+    write_atomically(folder / f"{name}.pdf",
+                     lambda file: figure.savefig(file, format="pdf", dpi=DPI,
+                                                 metadata={"CreationDate": None}))
+
+
+def needed(path: Path, stage: str) -> Path:
+    """``path``, if it is there.
+
+    Raises:
+        UserError: naming the stage that writes it.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing (the stage '{stage}' writes it)")
+    return path

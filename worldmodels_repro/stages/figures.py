@@ -1,0 +1,115 @@
+"""Stage 7: every figure and animation that the run folder has data for.
+
+Nothing is trained and nothing but ``figures/`` is written; figures are drawn anew every time,
+with the settings that the run folder itself holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from worldmodels_repro.config import load_config
+from worldmodels_repro.envs.policies import RandomPolicy
+from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.figures.curves import memory_curves, vae_curves
+from worldmodels_repro.figures.frames import reconstructions
+from worldmodels_repro.figures.gifs import UniformlyRandom, record
+from worldmodels_repro.figures.latents import latents
+from worldmodels_repro.figures.predictions import dream_frames, predictions
+from worldmodels_repro.figures.scores import evaluation, generations
+from worldmodels_repro.figures.style import needed, paper, save
+from worldmodels_repro.progress import Progress
+from worldmodels_repro.run import Run
+from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.storage import load_npz
+from worldmodels_repro.worlds.agent import Agent, DrivenByAgent, load_agent
+
+FIGURES: dict[str, Callable[[Run], Figure]] = {
+    "vae_curves": vae_curves, "reconstructions": reconstructions, "latents": latents,
+    "memory_curves": memory_curves, "predictions": predictions, "dream_frames": dream_frames,
+    "generations": generations, "evaluation": evaluation,
+}
+TRACK = 0  # which of the held-out tracks is filmed
+MAX_STEPS = 1000  # 20 s of CarRacing
+
+Casting = Callable[[Run, int], tuple[RandomPolicy, str]]
+
+
+def run(stage_run: Run) -> None:
+    """Draw what can be drawn, and say in a line each what can't, and why.
+
+    Raises:
+        UserError: nothing could be drawn.
+    """
+    own = stage_run.path / "config.yaml"
+    if not own.exists():
+        raise UserError(f"{stage_run.path} holds no run to draw: type "
+                        f"worldmodels rollouts --run {stage_run.path} --config YAML first")
+    stage_run = Run(stage_run.path, load_config(own))
+    folder = stage_run.folder("figures")
+    drawn = 0
+    with Progress("figures", len(FIGURES) + len(GIFS), "files") as progress:
+
+        def attempt(name: str, draw: Callable[[], str]) -> None:
+            nonlocal drawn
+            try:
+                progress.say(draw())
+                drawn += 1
+            except UserError as error:
+                progress.say(f"{name}: skipped, {error}")
+            progress.add()
+
+        for name, figure in FIGURES.items():
+            attempt(name, lambda name=name, figure=figure: _draw(stage_run, folder, name, figure))
+        for name, cast in GIFS.items():
+            attempt(name, lambda name=name, cast=cast: _film(stage_run, folder, name, cast))
+    if not drawn:
+        raise UserError(f"{stage_run.path} holds nothing to draw yet: type "
+                        f"worldmodels rollouts --run {stage_run.path}, then the stages after it")
+
+
+def _draw(stage_run: Run, folder: Path, name: str, figure: Callable[[Run], Figure]) -> str:
+    with paper():
+        save(figure(stage_run), folder, name)
+    return f"{folder / name}.png, .pdf"
+
+
+def _film(stage_run: Run, folder: Path, name: str, cast: Casting) -> str:
+    """All films are of the same held-out track."""
+    seed = episode_seed(stage_run.config.evaluate.seed, "evaluation", TRACK)
+    player, caption = cast(stage_run, seed)
+    film = record(stage_run, player, seed, folder / f"{name}.gif",
+                  min(stage_run.config.evolve.max_steps, MAX_STEPS), caption)
+    return f"{folder / name}.gif: {caption}, {film.score:.0f} in {film.steps} steps"
+
+
+def _random(stage_run: Run, seed: int) -> tuple[RandomPolicy, str]:
+    return UniformlyRandom(GAMES[stage_run.config.game], generator(seed)), "uniformly random"
+
+
+def _halfway(stage_run: Run, seed: int) -> tuple[RandomPolicy, str]:
+    folder = stage_run.folder("evolve") / "agents"
+    past = sorted(folder.glob("generation-*.npz"))
+    if len(past) < 2:
+        raise UserError(f"{folder} holds {len(past)} agents, none is half-way")
+    middle = past[(len(past) - 1) // 2]
+    agent = load_agent(stage_run.path)
+    agent = Agent(agent.body, load_npz(middle, ["weights"])["weights"], {})
+    return DrivenByAgent(agent, generator(seed)), _called(int(middle.stem.split("-")[1]))
+
+
+def _final(stage_run: Run, seed: int) -> tuple[RandomPolicy, str]:
+    needed(stage_run.folder("evolve") / "agent.npz", "evolve")
+    agent = load_agent(stage_run.path)
+    return DrivenByAgent(agent, generator(seed)), _called(agent.origin["generation"])
+
+
+def _called(generation: int) -> str:
+    return f"agent of generation {generation:,}"
+
+
+GIFS: dict[str, Casting] = {"random": _random, "halfway": _halfway, "final": _final}
