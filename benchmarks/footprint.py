@@ -42,9 +42,9 @@ def vae_stream(scale: Scale) -> list[Row]:
 def _workers(steps: int) -> list[dict[str, float]]:
     agent = body("bf16")
     cores = len(os.sched_getaffinity(0))
-    with Players(WorldSpec(agent, "fast", SLOTS, steps), 0, SLOTS) as players:
+    with Players(WorldSpec(agent, "fast", SLOTS), 0, SLOTS) as players:
         drivers = controllers(SLOTS * cores, agent.shape.weights, 0)
-        players.play(drivers, np.arange(len(drivers)), list(range(len(drivers))))
+        players.play(drivers, np.arange(len(drivers)), list(range(len(drivers))), steps)
         # The workers are this process's children; so is multiprocessing's resource tracker,
         # which holds no world.
         tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
@@ -70,9 +70,10 @@ def _stream(episodes: int) -> tuple[float, float, int, int]:
     settings = Vae(precision="mixed_bfloat16")
     vae = compiled_vae(settings, 0)
     pool = FramePool(_episode, settings.pool_mib)
+    names = [str(number) for number in range(episodes)]
     rng = np.random.default_rng(0)
     start, seen, trained = time.perf_counter(), 0, 0
-    for number, batch in enumerate(pool.batches(list(range(episodes)), settings.batch, rng)):
+    for number, batch in enumerate(pool.batches(names, settings.batch, rng)):
         seen += len(batch)
         if number % TRAIN_EVERY == 0:
             vae.train_on_batch((batch, rng.standard_normal((len(batch), settings.z), np.float32)))
@@ -83,8 +84,8 @@ def _stream(episodes: int) -> tuple[float, float, int, int]:
     return peak, time.perf_counter() - start, seen, trained
 
 
-def _episode(index: int) -> np.ndarray:
+def _episode(name: str) -> np.ndarray:
     """A gradient that moves, (EPISODE, 64, 64, 3) uint8: every page of it is written."""
-    ramp = np.arange(64 * 64 * 3, dtype=np.uint16)
-    time_ = np.arange(index, index + EPISODE, dtype=np.uint16)
-    return (ramp + time_[:, None]).astype(np.uint8).reshape(EPISODE, 64, 64, 3)
+    ramp = (np.arange(FRAME_BYTES) % 256).astype(np.uint8)
+    shift = (np.arange(int(name), int(name) + EPISODE) % 256).astype(np.uint8)
+    return (ramp + shift[:, None]).reshape(EPISODE, 64, 64, 3)  # wraps at 256

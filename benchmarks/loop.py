@@ -63,7 +63,7 @@ def loop(scale: Scale) -> list[Row]:
 def project_loop(precision: Precision, steps: int, episodes: int) -> Stretch:
     """A worker's world; a stretch plays ``episodes`` of ``steps`` steps, tracks included."""
     agent = body(precision)
-    world = RealWorld(agent, SLOTS, "fast", steps)
+    world = RealWorld(agent, SLOTS, "fast")
     play(world, agent.shape, controllers(SLOTS, agent.shape.weights, 0), list(range(SLOTS)), 2)
 
     def stretch(number: int) -> float:
@@ -79,8 +79,8 @@ def project_loop(precision: Precision, steps: int, episodes: int) -> Stretch:
 class _RecordingWorld(RealWorld):
     """Keeps every action that its cars take."""
 
-    def __init__(self, agent: Body, slots: int, steps: int):
-        super().__init__(agent, slots, "fast", steps)
+    def __init__(self, agent: Body, slots: int):
+        super().__init__(agent, slots, "fast")
         self._squash = GAMES[agent.game].squash
         self.actions: list[np.ndarray] = []  # each (slots, 3)
 
@@ -92,7 +92,7 @@ class _RecordingWorld(RealWorld):
 def record_drives(path: Path, steps: int) -> None:
     """Write what one batch of the loop does, for others to do after it on the same tracks."""
     agent = body("bf16")
-    world = _RecordingWorld(agent, SLOTS, steps)
+    world = _RecordingWorld(agent, SLOTS)
     played = play(world, agent.shape, controllers(SLOTS, agent.shape.weights, 0),
                   list(range(SLOTS)), steps)
     np.savez(path, actions=np.stack(world.actions, axis=1), lengths=played.steps)

@@ -75,10 +75,11 @@ def _project_vae(precision: str, episodes: int, size: int, batch: int) -> Stretc
     drives = frames_of_drives(episodes, size)
     settings = Vae(batch=batch, precision=precision)  # type: ignore[arg-type]
     vae = compiled_vae(settings, 0)
-    pool = FramePool(drives.__getitem__, settings.pool_mib)
+    names = [str(number) for number in range(episodes)]
+    pool = FramePool(lambda name: drives[int(name)], settings.pool_mib)
 
     def epoch(frames: int, number: int) -> None:
-        _train_epoch(vae, pool, list(range(episodes)), frames, settings,
+        _train_epoch(vae, pool, names, frames, settings,
                      np.random.default_rng(number), _Silent("vae", 0, "frames"))
 
     epoch(2 * batch, 0)  # compiles

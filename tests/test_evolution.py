@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +27,16 @@ def _evolve(strategy: Strategy, generations: int) -> np.ndarray:
     return candidates
 
 
-@pytest.mark.parametrize(("n", "diagonal"), [(12, False), (12, True), (300, False)])
-def test_a_restored_strategy_asks_for_the_same_candidates(tmp_path: Path, n: int,
-                                                          diagonal: bool) -> None:
-    whole = Strategy(np.zeros(n), 0.1, 16, seed=1, diagonal=diagonal)
-    _evolve(whole, 23)
+@pytest.mark.parametrize("generations", [1, 2, 23])
+@pytest.mark.parametrize(("n", "population", "diagonal"), [
+    (12, 4, False), (12, 16, True), (40, 5, True), (300, 16, False),
+])
+def test_a_restored_strategy_asks_for_the_same_candidates(
+        tmp_path: Path, n: int, population: int, diagonal: bool, generations: int) -> None:
+    whole = Strategy(np.zeros(n), 0.1, population, seed=1, diagonal=diagonal)
+    _evolve(whole, generations)
     save_npz(tmp_path / "strategy.npz", whole.state(), level=0)
-    resumed = Strategy(np.zeros(n), 0.1, 16, seed=2, diagonal=diagonal)
+    resumed = Strategy(np.zeros(n), 0.1, population, seed=2, diagonal=diagonal)
     resumed.restore(load_npz(tmp_path / "strategy.npz"), "strategy.npz")
     np.testing.assert_array_equal(_evolve(whole, 20), _evolve(resumed, 20))
     np.testing.assert_array_equal(whole.mean, resumed.mean)
@@ -147,3 +153,28 @@ def test_a_killed_worker_is_replaced_and_its_tasks_done_again(tmp_path: Path) ->
 def test_an_error_in_a_task_reaches_the_parent() -> None:
     with Pool(2, _nothing, ()) as pool, pytest.raises(ZeroDivisionError, match="task 3"):
         list(pool.map(_fail, [3]))
+
+
+def test_workers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    program = ("import os, time\n"
+               "from test_evolution import Pool, _nothing, _say_pid\n"
+               "if __name__ == '__main__':\n"
+               "    pool = Pool(1, _nothing, ())\n"
+               "    print(next(pool.map(_say_pid, [0])), flush=True)\n"
+               "    time.sleep(60)\n")
+    (tmp_path / "parent.py").write_text(program)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "parent.py")],
+                              stdout=subprocess.PIPE, text=True, env=environment)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{worker}").exists()
+
+
+def _say_pid(task: int) -> int:
+    return os.getpid()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -77,6 +78,10 @@ class Pool:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> None:
         self._executor.shutdown(wait=kind is None, cancel_futures=True)
+        if kind is not None:
+            # The tasks that run now are of no use any more; some last minutes.
+            for worker in multiprocessing.active_children():
+                worker.terminate()
 
     def _start(self) -> Executor:
         # One thread a worker: set where BLAS reads it, before the worker loads BLAS.
@@ -104,4 +109,13 @@ def _has_result(future: Future[Any]) -> bool:
 def _prepare(initializer: Callable[..., None], initargs: tuple[Any, ...]) -> None:
     # Ctrl-C is the parent's to answer: it ends the workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with_the_parent, daemon=True).start()
     initializer(*initargs)
+
+
+def _die_with_the_parent() -> None:
+    """A parent that is killed outright can't end its workers: they see to it themselves."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

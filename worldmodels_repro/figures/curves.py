@@ -27,9 +27,10 @@ Rows = list[dict[str, Any]]
 
 
 def vae_curves(run: Run) -> Figure:
-    """V's loss and its two terms by epoch, each in nats a frame or squared error a frame.
+    """V's loss and its two terms by epoch, each the mean over frames.
 
-    The loss is the reconstruction error plus max(KL, tolerance), appendix A.1.
+    The reconstruction error is the sum of squared errors over a frame's 64x64x3 numbers; the
+    loss adds max(KL, tolerance) (appendix A.1).
 
     Raises:
         UserError: V has not been trained for an epoch.
@@ -37,16 +38,15 @@ def vae_curves(run: Run) -> Figure:
     rows = _history(run, "vae")
     figure = new_figure(PAGE, 2.0)
     axes = figure.subplots(1, 3)
-    labels = {"loss": "loss", "reconstruction": "squared error of a frame", "kl": "KL (nats)"}
+    labels = {"loss": "loss", "reconstruction": "reconstruction error", "kl": "KL (nats)"}
     for ax, (name, label) in zip(axes, labels.items(), strict=True):
         _both(ax, rows, "epoch", name)
         ax.set(xlabel="epoch", ylabel=label)
     tolerance = run.config.vae.kl_tolerance * run.config.vae.z
-    axes[2].axhline(tolerance, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes[2].annotate("tolerance", (1.0, tolerance), (-1, 2), color=GREY, fontsize=7, ha="right",
-                     xycoords=("axes fraction", "data"), textcoords="offset points")
-    axes[2].set_ylim(bottom=0.0)
-    axes[2].margins(y=0.12)
+    line = axes[2].axhline(tolerance, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
+    highest = max(tolerance, *_column(rows, "kl"), *_column(rows, "val_kl"))
+    axes[2].set_ylim(0.0, 1.08 * highest)
+    axes[2].legend([line], ["tolerance"], loc="lower right")
     axes[0].legend(loc="upper right")
     return figure
 
@@ -65,7 +65,7 @@ def memory_curves(run: Run) -> Figure:
     figure = new_figure(COLUMN if not heads else PAGE, 2.1)
     axes = list(figure.subplots(1, 1 + len(heads), squeeze=False)[0])
     _both(axes[0], rows, "step", "nll")
-    axes[0].set(xlabel="gradient steps", ylabel="NLL of $z_{t+1}$ (nats per dimension)")
+    axes[0].set(xlabel="gradient steps", ylabel="NLL (nats per dimension)")
     axes[0].legend(loc="upper right")
     for ax, head in zip(axes[1:], heads, strict=True):
         ax.set(xlabel="gradient steps")

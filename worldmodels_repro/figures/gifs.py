@@ -14,16 +14,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from worldmodels_repro.envs.policies import RandomPolicy
 from worldmodels_repro.envs.registry import GAMES, Game
+from worldmodels_repro.figures.gif_file import write_gif
 from worldmodels_repro.figures.style import needed
 from worldmodels_repro.models.runtime import Decoder, Encoder
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.run import Run
-from worldmodels_repro.storage import write_atomically
 
-LIMIT = 3_000_000  # bytes
-EVERY, MILLISECONDS = 8, 80  # a picture of every eighth step, shown so long: twice real time
-LAST_MILLISECONDS = 1500
-COLORS = 128
+EVERY, MILLISECONDS = 10, 100  # a picture of every tenth step, shown so long: twice real time
 SIDE = 192  # pixels: V's frames, three times as large, and the game's height
 MARGIN, LINE = 8, 18
 
@@ -82,7 +79,7 @@ def record(run: Run, player: RandomPolicy, seed: int, path: Path, max_steps: int
         if over or film.steps % EVERY == 0:
             film.pictures.append(easel.paint(env.render(), frame, film))
     env.close()
-    _write(path, film.pictures)
+    write_gif(path, film.pictures, MILLISECONDS)
     return film
 
 
@@ -122,29 +119,3 @@ class _Easel:
 
 def _enlarged(frame: np.ndarray) -> np.ndarray:
     return cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
-
-
-def _write(path: Path, pictures: list[np.ndarray]) -> None:
-    """Write pictures as a GIF; while it is too large, with every other one left out."""
-    every = 1
-    while True:
-        shown = pictures[:-1:every] + pictures[-1:]
-        data = _encode(shown, MILLISECONDS * every)
-        if len(data) < LIMIT or len(shown) <= 2:
-            write_atomically(path, lambda file, data=data: file.write(data))
-            return
-        every *= 2
-
-
-def _encode(pictures: list[np.ndarray], milliseconds: int) -> bytes:
-    """GIF bytes, all pictures in one palette: colours do not flicker, and repeats cost little."""
-    import io
-
-    some = pictures[:: max(1, len(pictures) // 16)]
-    palette = Image.fromarray(np.concatenate(some)).quantize(COLORS)
-    images = [Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
-              for picture in pictures]
-    buffer = io.BytesIO()
-    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], loop=0,
-                   duration=[milliseconds] * (len(images) - 1) + [LAST_MILLISECONDS])
-    return buffer.getvalue()

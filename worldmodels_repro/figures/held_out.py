@@ -23,6 +23,8 @@ from worldmodels_repro.seeds import generator
 from worldmodels_repro.storage import Arrays, load_json
 
 MOST = 20  # held-out episodes that are looked through
+WINDOW = 100  # steps shown
+OPENING = 60  # steps before any that are shown: CarRacing's first second zooms in
 
 
 class Mixture:
@@ -68,20 +70,21 @@ class HeldOut:
     """A held-out episode as M meets it.
 
     Attributes:
-        index: the episode.
+        name: the episode.
         z: (T, z) one draw of every posterior, as M's training makes them.
         mu: (T, z) the posteriors' means.
         actions: (T, A).
-        spread: (z,) standard deviation of mu over the held-out episodes.
+        first, steps: the window to show: steps first, ... have a next one.
         weights: M's.
         config: the run's.
     """
 
-    index: int
+    name: str
     z: np.ndarray
     mu: np.ndarray
     actions: np.ndarray
-    spread: np.ndarray
+    first: int
+    steps: int
     weights: Arrays
     config: Config
 
@@ -104,33 +107,40 @@ class HeldOut:
 
 
 def held_out_episode(run: Run) -> HeldOut:
-    """The liveliest held-out episode: the one whose latents vary most.
+    """The held-out episode with the liveliest window: the one in which latents vary most.
 
     Raises:
         UserError: there is no M, or no latents.
     """
     weights = load_weights(needed(run.folder("memory") / "weights.npz", "memory"))
     latents = run.folder("latents")
-    episodes = {index: load_episode(latents, index, LATENTS)
-                for index in _held_out_indices(run)[:MOST]}
-    episodes = {index: episode for index, episode in episodes.items() if len(episode["mu"]) > 2}
+    episodes = {name: load_episode(latents, name, LATENTS) for name in _held_out(run)[:MOST]}
+    episodes = {name: episode for name, episode in episodes.items() if len(episode["mu"]) > 2}
     if not episodes:
         raise UserError(f"{latents} holds no held-out episode of more than two steps")
-    mus = {index: episode["mu"].astype(np.float32) for index, episode in episodes.items()}
-    index = max(mus, key=lambda index: float(mus[index].var(axis=0).sum()))
-    mu = mus[index]
-    sigma = np.exp(0.5 * episodes[index]["logvar"].astype(np.float32))
+    mus = {name: episode["mu"].astype(np.float32) for name, episode in episodes.items()}
+    name = max(mus, key=lambda name: _liveliest(mus[name])[0])
+    mu = mus[name]
+    first = _liveliest(mu)[1]
+    sigma = np.exp(0.5 * episodes[name]["logvar"].astype(np.float32))
     z = mu + sigma * generator(0).standard_normal(mu.shape, np.float32)
-    return HeldOut(index, z, mu, episodes[index]["actions"].astype(np.float32),
-                   np.concatenate(list(mus.values())).std(axis=0), weights, run.config)
+    return HeldOut(name, z, mu, episodes[name]["actions"].astype(np.float32), first,
+                   min(WINDOW, len(mu) - 1 - first), weights, run.config)
 
 
-def _held_out_indices(run: Run) -> list[int]:
+def _liveliest(mu: np.ndarray) -> tuple[float, int]:
+    """The window of mu (T, z) with the largest variance, summed over z: (variance, first)."""
+    last = max(0, len(mu) - 1 - WINDOW)
+    starts = range(min(OPENING, last), last + 1, 10)
+    return max((float(mu[first:first + WINDOW].var(axis=0).sum()), first) for first in starts)
+
+
+def _held_out(run: Run) -> list[str]:
     """The episodes that M's training left out: as it wrote down, or as it would pick them."""
     facts = load_json(needed(run.folder("memory") / "stage.json", "memory")).get("facts", {})
     if "held_out_episodes" in facts:
         return list(facts["held_out_episodes"])
     latents = run.folder("latents")
-    encoded = [index for index in kept_episodes(run.folder("rollouts"))
-               if episode_file(latents, index).exists()]
+    encoded = [name for name in kept_episodes(run.folder("rollouts"))
+               if episode_file(latents, name).exists()]
     return split_episodes(encoded, run.config.memory.validation, run.config.seed)[1]

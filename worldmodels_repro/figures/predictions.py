@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from worldmodels_repro.data.episodes import load_episode
 from worldmodels_repro.figures.frames import frame_rows
-from worldmodels_repro.figures.held_out import HeldOut, held_out_episode
+from worldmodels_repro.figures.held_out import held_out_episode
 from worldmodels_repro.figures.style import BLUE, PAGE, needed, new_figure
 from worldmodels_repro.models.mixture import sample_mixture
 from worldmodels_repro.models.runtime import Decoder
@@ -15,38 +15,36 @@ from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import generator
 
-WINDOW = 100  # steps shown
-SKIPPED = 60  # steps before them: CarRacing's first second zooms in
 DIMENSIONS = 4
-AHEAD = (1, 3, 6, 12, 25, 50)  # steps after the window's first, as frames
+AHEAD = (1, 5, 15, 30, 60, 90)  # steps after the window's first, as frames
 
 
 def predictions(run: Run) -> Figure:
-    """M's next latent, mean and one standard deviation of the mixture, against the drawn one.
+    """M's next latent, mean and one standard deviation of the mixture, against V's.
 
-    Teacher forced: M is fed the episode's own latents. Shown are the dimensions whose posterior
-    means vary most over the held-out episodes.
+    Teacher forced: M is fed draws from V's posteriors, the dots; the black line is the posterior
+    mean. Shown are the dimensions whose posterior means vary most within the window.
 
     Raises:
         UserError: there is no M, or no latents.
     """
     episode = held_out_episode(run)
-    first = _first(episode)
-    steps = min(WINDOW, len(episode.z) - 1 - first)
+    first, steps = episode.first, episode.steps
     mean, deviation = episode.expected(first, steps)
     t = np.arange(first + 1, first + steps + 1)
-    picked = np.argsort(-episode.spread)[:DIMENSIONS]
+    picked = np.argsort(-episode.mu[t].var(axis=0))[:DIMENSIONS]
     figure = new_figure(PAGE, 0.75 * len(picked) + 0.75)
     axes = figure.subplots(len(picked), 1, sharex=True, squeeze=False)[:, 0]
     for ax, k in zip(axes, picked, strict=True):
         ax.fill_between(t, mean[:, k] - deviation[:, k], mean[:, k] + deviation[:, k],
-                        color=BLUE, alpha=0.25, linewidth=0, label="± 1 standard deviation")
-        ax.plot(t, mean[:, k], color=BLUE, label="M's prediction, mean")
-        ax.plot(t, episode.z[t, k], "o", color="black", markersize=1.6, label="actual")
+                        color=BLUE, alpha=0.25, linewidth=0, label="M: ± 1 standard deviation")
+        ax.plot(t, mean[:, k], color=BLUE, label="M: mean")
+        ax.plot(t, episode.mu[t, k], color="black", linewidth=0.7, label="V: mean")
+        ax.plot(t, episode.z[t, k], "o", color="black", markersize=1.4, label="V: draw")
         ax.set_ylabel(f"$z_{{{k + 1}}}$")
     axes[-1].set(xlabel="step of the episode", xlim=(t[0], t[-1]))
     figure.align_ylabels(axes)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 
@@ -61,8 +59,8 @@ def dream_frames(run: Run) -> Figure:
     """
     episode = held_out_episode(run)
     weights = load_weights(needed(run.folder("vae") / "weights.npz", "vae"))
-    real = load_episode(run.folder("rollouts"), episode.index, ("frames",))["frames"]
-    first = _first(episode)
+    real = load_episode(run.folder("rollouts"), episode.name, ("frames",))["frames"]
+    first = episode.first
     ahead = np.array([k for k in AHEAD if first + k < len(episode.z)])
     expected, _ = episode.expected(first, ahead[-1])
     dreamer, rng = episode.memory(first), generator(0)
@@ -75,8 +73,4 @@ def dream_frames(run: Run) -> Figure:
                "M, fed\nby M": np.array(dreamt)[ahead - 1]}
     rows = {"frame": real[first + ahead]} | {
         name: decoder.decode(z.astype(np.float32)).copy() for name, z in latents.items()}
-    return frame_rows(rows, [f"{k} step{'s' * (k > 1)}" for k in ahead])
-
-
-def _first(episode: HeldOut) -> int:
-    return max(0, min(SKIPPED, len(episode.z) - 1 - WINDOW))
+    return frame_rows(rows, [f"{k} step{'' if k == 1 else 's'}" for k in ahead])

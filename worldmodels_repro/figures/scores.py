@@ -44,19 +44,22 @@ def generations(run: Run) -> Figure:
     figure = new_figure(COLUMN, 2.5)
     ax = figure.subplots()
     x = table["generation"]
+    line = 1.2 if len(x) <= 200 else 0.6
     ax.fill_between(x, table["worst"], table["best"], color=BLUE, alpha=0.15, linewidth=0,
                     label="worst to best")
     ax.fill_between(x, np.maximum(table["mean"] - table["std"], table["worst"]),
                     np.minimum(table["mean"] + table["std"], table["best"]), color=BLUE,
                     alpha=0.25, linewidth=0, label="mean ± std")
-    ax.plot(x, table["best"], color=BLUE, linewidth=0.6)
-    ax.plot(x, table["mean"], color=BLUE, label="population's mean")
+    ax.plot(x, table["best"], color=BLUE, linewidth=0.5 * line)
+    ax.plot(x, table["mean"], color=BLUE, linewidth=line, label="population's mean")
     evaluations = load_json_lines(folder / "evaluations.jsonl")
     if evaluations:
+        few = len(evaluations) <= 20
         spread = [1.96 * row["std"] / np.sqrt(row["episodes"]) for row in evaluations]
         ax.errorbar([row["generation"] for row in evaluations],
                     [row["mean"] for row in evaluations], spread, color=VERMILION, fmt="o",
-                    markersize=3, elinewidth=0.8, capsize=1.5, label="CMA mean, other tracks",
+                    markersize=3 if few else 1.5, elinewidth=0.8 if few else 0.5,
+                    capsize=1.5 if few else 0.0, label="CMA mean, other tracks",
                     clip_on=False, zorder=3)
     _solved_line(ax, GAMES[run.config.game].solved)
     ax.set(xlabel="generation", ylabel="return of an episode", xlim=(0, x[-1]))
@@ -81,19 +84,18 @@ def evaluation(run: Run) -> Figure:
         row = result["results"][player]
         scores = np.array([episode["score"] for episode in result["episodes"][player]])
         color = BLUE if player == "agent" else ORANGE
-        ax.scatter(scores, place + rng.uniform(0.02, 0.3, len(scores)), s=7, color=color,
+        ax.scatter(scores, place + rng.uniform(0.0, 0.28, len(scores)), s=7, color=color,
                    alpha=0.55, linewidth=0)
-        below = place - 0.14
-        ax.plot(row["ci95"], [below, below], color="black", linewidth=1.5)
-        ax.plot(row["mean"], below, marker="D", color="black", markersize=3.5)
-        ax.annotate(f"{row['mean']:.0f}", (row["mean"], below), (0, -5), fontsize=7,
-                    textcoords="offset points", ha="center", va="top")
+        above = place - 0.17
+        ax.plot(row["ci95"], [above, above], color="black", linewidth=1.5)
+        ax.plot(row["mean"], above, marker="D", color="black", markersize=3.5)
+        ax.annotate(f"{row['mean']:.0f}".replace("-", "\N{MINUS SIGN}"),
+                    (max(row["ci95"][1], row["mean"]), above), (5, 0), fontsize=7,
+                    textcoords="offset points", ha="left", va="center")
     _solved_line(ax, result["solved"], upright=True)
-    ax.set(xlabel="score of an episode", ylim=(len(players) - 0.45, -0.55),
+    ax.set(xlabel="score of an episode", ylim=(len(players) - 0.6, -0.5),
            yticks=range(len(players)),
            yticklabels=[f"{player}\n{_count(result['results'][player])}" for player in players])
-    ax.set_ylim(-0.5, len(players) - 0.55)
-    ax.invert_yaxis()
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
     return figure
@@ -104,7 +106,8 @@ def _count(row: dict[str, Any]) -> str:
 
 
 def _solved_line(ax: Axes, solved: float, upright: bool = False) -> None:
-    style: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (4, 3))}
+    style: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (4, 3)),
+                             "zorder": 2.5}
     note: dict[str, Any] = {"color": GREY, "fontsize": 7, "textcoords": "offset points"}
     if upright:
         ax.axvline(solved, **style)
@@ -118,10 +121,18 @@ def _solved_line(ax: Axes, solved: float, upright: bool = False) -> None:
 
 def _steps_axis(ax: Axes, generation: np.ndarray, steps: np.ndarray) -> None:
     """The game's steps on a second axis: not proportional, episodes grow or end early."""
-    ends = np.concatenate([[0.0], generation])
-    total = np.concatenate([[0.0], np.cumsum(steps)])
-    unit, name = (1e6, "million") if total[-1] >= 2e6 else (1e3, "thousand")
-    upper = ax.secondary_xaxis("top", functions=(
-        lambda x: np.interp(x, ends, total / unit), lambda x: np.interp(x, total / unit, ends)))
+    played = float(steps.sum())
+    unit, name = (1e6, "million") if played >= 2e6 else (1e3, "thousand")
+    # The last generation goes on and on: ticks beyond it must not be drawn at the axis's end.
+    ends = np.concatenate([[0.0], generation, [generation[-1] + 1000.0]])
+    total = np.concatenate([[0.0], np.cumsum(steps), [played + 1000.0 * max(steps[-1], 1.0)]])
+
+    def to_steps(x: Any) -> np.ndarray:
+        return np.asarray(np.interp(x, ends, total / unit))
+
+    def to_generations(x: Any) -> np.ndarray:
+        return np.asarray(np.interp(x, total / unit, ends))
+
+    upper = ax.secondary_xaxis("top", functions=(to_steps, to_generations))
     upper.set_xlabel(f"steps of the game ({name})")
     upper.xaxis.set_major_locator(MaxNLocator(5))

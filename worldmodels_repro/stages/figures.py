@@ -7,6 +7,7 @@ with the settings that the run folder itself holds.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -34,7 +35,7 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "generations": generations, "evaluation": evaluation,
 }
 TRACK = 0  # which of the held-out tracks is filmed
-MAX_STEPS = 1000  # 20 s of CarRacing
+MAX_STEPS = 2100  # the longest film
 
 Casting = Callable[[Run, int], tuple[RandomPolicy, str]]
 
@@ -64,9 +65,9 @@ def run(stage_run: Run) -> None:
             progress.add()
 
         for name, figure in FIGURES.items():
-            attempt(name, lambda name=name, figure=figure: _draw(stage_run, folder, name, figure))
+            attempt(name, partial(_draw, stage_run, folder, name, figure))
         for name, cast in GIFS.items():
-            attempt(name, lambda name=name, cast=cast: _film(stage_run, folder, name, cast))
+            attempt(name, partial(_film, stage_run, folder, name, cast))
     if not drawn:
         raise UserError(f"{stage_run.path} holds nothing to draw yet: type "
                         f"worldmodels rollouts --run {stage_run.path}, then the stages after it")
@@ -83,7 +84,7 @@ def _film(stage_run: Run, folder: Path, name: str, cast: Casting) -> str:
     seed = episode_seed(stage_run.config.evaluate.seed, "evaluation", TRACK)
     player, caption = cast(stage_run, seed)
     film = record(stage_run, player, seed, folder / f"{name}.gif",
-                  min(stage_run.config.evolve.max_steps, MAX_STEPS), caption)
+                  min(GAMES[stage_run.config.game].max_steps, MAX_STEPS), caption)
     return f"{folder / name}.gif: {caption}, {film.score:.0f} in {film.steps} steps"
 
 

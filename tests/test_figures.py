@@ -1,0 +1,198 @@
+"""Every figure and GIF of a finished run, what is skipped and said, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+
+from worldmodels_repro.cli import main
+from worldmodels_repro.config import load_config
+from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.figures.gif_file import LIMIT, write_gif
+from worldmodels_repro.figures.gifs import UniformlyRandom, record
+from worldmodels_repro.figures.held_out import held_out_episode, moments
+from worldmodels_repro.figures.layout import spread_out
+from worldmodels_repro.run import Run
+from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.stages.figures import FIGURES, GIFS
+from worldmodels_repro.storage import load_json, load_npz
+
+
+@pytest.fixture(scope="module")
+def drawn(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished run whose figures have been drawn, twice over."""
+    run = tmp_path_factory.mktemp("figures") / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("figures"))
+    for _ in range(2):  # a redraw is never refused
+        assert main(["figures", "--run", str(run)]) == 0
+    return run
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_is_there_in_both_formats(drawn: Path, name: str) -> None:
+    picture = imageio.imread(drawn / "figures" / f"{name}.png")[..., :3]
+    height, width = picture.shape[:2]
+    assert width in (990, 2100)  # a column, or both, at 300 dpi
+    assert height > 300
+    assert picture.std() > 5
+    # Nothing is cut off: the outermost pixels are paper, but for frames that reach the edge.
+    if name not in ("reconstructions", "dream_frames"):
+        edge = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
+        assert (edge > 250).all()
+    data = (drawn / "figures" / f"{name}.pdf").read_bytes()
+    assert data.startswith(b"%PDF") and b"%%EOF" in data[-16:]
+    assert b"/Type3" not in data.replace(b" ", b"")  # fonts are embedded as TrueType
+
+
+@pytest.mark.parametrize("name", GIFS)
+def test_gif_moves_and_is_small(drawn: Path, name: str) -> None:
+    path = drawn / "figures" / f"{name}.gif"
+    assert path.stat().st_size < LIMIT
+    pictures = imageio.imread(path, index=None)
+    assert len(pictures) >= 3
+    assert pictures[0].std() > 5
+    assert (pictures[0] != pictures[-1]).mean() > 0.05
+
+
+def test_figures_leave_nothing_else_behind(drawn: Path) -> None:
+    names = {path.name for path in (drawn / "figures").iterdir()}
+    assert names == ({f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")}
+                     | {f"{name}.gif" for name in GIFS})
+
+
+def test_redrawn_figures_are_the_same_file(drawn: Path) -> None:
+    path = drawn / "figures" / "generations.pdf"
+    before = path.read_bytes()
+    shutil.rmtree(drawn / "figures" / "cache", ignore_errors=True)
+    assert main(["figures", "--run", str(drawn)]) == 0
+    assert path.read_bytes() == before
+
+
+def test_what_is_missing_is_skipped_with_a_line(
+        tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "part"
+    shutil.copytree(tiny_run, run)
+    for stage in ("figures", "latents", "memory", "evolve", "evaluation"):
+        shutil.rmtree(run / stage, ignore_errors=True)
+    assert main(["figures", "--run", str(run)]) == 0
+    said = capsys.readouterr().err.splitlines()
+    for name in ("latents", "memory_curves", "predictions", "dream_frames", "generations",
+                 "evaluation", "halfway", "final"):
+        lines = [line for line in said if line.startswith(f"figures: {name}: skipped, ")]
+        assert len(lines) == 1, said
+        assert str(run) in lines[0]
+    made = {path.name for path in (run / "figures").iterdir()}
+    assert made == {"vae_curves.png", "vae_curves.pdf", "reconstructions.png",
+                    "reconstructions.pdf", "random.gif"}
+
+
+def test_a_broken_file_costs_its_own_figure_alone(
+        tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "broken"
+    shutil.copytree(tiny_run, run)
+    for stage in ("figures", "rollouts", "latents", "memory", "evolve"):
+        shutil.rmtree(run / stage, ignore_errors=True)
+    (run / "vae" / "reconstructions.npz").write_bytes(b"PK\x03\x04 cut")
+    assert main(["figures", "--run", str(run)]) == 0
+    assert "reconstructions: skipped" in capsys.readouterr().err
+    assert (run / "figures" / "evaluation.png").exists()
+
+
+@pytest.mark.parametrize("with_config", [False, True])
+def test_empty_run_is_refused(tiny_run: Path, tmp_path: Path, with_config: bool,
+                              capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "empty"
+    run.mkdir()
+    if with_config:
+        shutil.copy(tiny_run / "config.yaml", run)
+    assert main(["figures", "--run", str(run), "--config", str(tiny_run / "config.yaml")]) == 2
+    refusal = capsys.readouterr().err.splitlines()[-1]
+    assert refusal.startswith("worldmodels: ") and "type worldmodels rollouts" in refusal
+    assert not (run / "figures").exists()
+
+
+def test_results_say_what_a_run_came_to(drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["results", "--run", str(drawn)]) == 0
+    said = capsys.readouterr().out
+    mean = load_json(drawn / "evaluation" / "evaluation.json")["results"]["agent"]["mean"]
+    assert f"{mean:.1f}" in said
+    for words in ("rollouts", "gradient steps", "generations", "final.gif", "latents"):
+        assert words in said
+
+
+def test_results_want_an_evaluation(tiny_run: Path, tmp_path: Path,
+                                    capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "young"
+    run.mkdir()
+    shutil.copy(tiny_run / "config.yaml", run)
+    assert main(["results", "--run", str(run)]) == 2
+    assert "worldmodels evaluate" in capsys.readouterr().err
+
+
+def test_random_film_scores_what_the_judge_scored(tiny_run: Path, tmp_path: Path) -> None:
+    """Same track, same actions: filming changes nothing."""
+    run = Run(tiny_run, load_config(tiny_run / "config.yaml"))
+    judged = load_json(tiny_run / "evaluation" / "evaluation.json")["episodes"]["random"][0]
+    seed = episode_seed(run.config.evaluate.seed, "evaluation", 0)
+    assert judged["seed"] == seed
+    player = UniformlyRandom(GAMES[run.config.game], generator(seed))
+    film = record(run, player, seed, tmp_path / "film.gif", judged["steps"], "random")
+    assert film.steps == judged["steps"]
+    assert film.score == pytest.approx(judged["score"], abs=1e-3)
+
+
+def test_memory_in_numpy_is_the_trained_one(tiny_run: Path) -> None:
+    """Step by step in NumPy, M expects what the Keras model expects."""
+    from worldmodels_repro.models.mdn_rnn import compiled_mdn_rnn
+    from worldmodels_repro.models.weights import load_weights, set_weights
+
+    run = Run(tiny_run, load_config(tiny_run / "config.yaml"))
+    episode = held_out_episode(run)
+    model = compiled_mdn_rnn(run.config.memory, run.config.vae.z, 3, 0)
+    set_weights(model, load_weights(tiny_run / "memory" / "weights.npz"))
+    inputs = np.concatenate([episode.z, episode.actions], axis=1)[None]
+    parts = model.split(model(inputs))[:3]
+    mean, deviation = moments(*(np.asarray(part)[0] for part in parts))
+    ours = episode.expected(0, len(episode.z))
+    np.testing.assert_allclose(ours[0], mean, atol=1e-4)
+    np.testing.assert_allclose(ours[1], deviation, atol=1e-4)
+
+
+def test_held_out_episode_was_held_out(tiny_run: Path) -> None:
+    run = Run(tiny_run, load_config(tiny_run / "config.yaml"))
+    episode = held_out_episode(run)
+    facts = load_json(tiny_run / "memory" / "stage.json")["facts"]
+    assert episode.index in facts["held_out_episodes"]
+    latents = load_npz(tiny_run / "latents" / f"episode-{episode.index:06d}.npz")
+    np.testing.assert_array_equal(episode.mu, latents["mu"].astype(np.float32))
+    assert episode.first + episode.steps < len(episode.mu)
+
+
+def test_moments_are_those_of_draws() -> None:
+    rng = np.random.default_rng(0)
+    weights, mu, sigma = np.array([0.3, 0.7]), np.array([-1.0, 2.0]), np.array([0.5, 1.5])
+    picked = rng.choice(2, 400_000, p=weights)
+    draws = rng.normal(mu[picked], sigma[picked])
+    mean, deviation = moments(np.log(weights), mu, np.log(sigma))
+    assert float(mean) == pytest.approx(draws.mean(), abs=0.01)
+    assert float(deviation) == pytest.approx(draws.std(), abs=0.01)
+
+
+def test_thumbnails_do_not_hide_each_other() -> None:
+    points = np.random.default_rng(0).normal(size=(500, 2))
+    picked, side = spread_out(points, 20)
+    assert len(set(picked.tolist())) == 20
+    apart = np.abs(points[picked][:, None] - points[picked][None]).max(axis=-1)
+    assert apart[~np.eye(20, dtype=bool)].min() >= side - 1e-12
+
+
+def test_large_gif_is_thinned_until_it_fits(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 256, (200, 300, 3), np.uint8) for _ in range(90)]
+    write_gif(tmp_path / "noise.gif", noise, 100)
+    assert (tmp_path / "noise.gif").stat().st_size < LIMIT
+    assert 2 <= len(imageio.imread(tmp_path / "noise.gif", index=None)) < 90
