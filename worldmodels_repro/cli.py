@@ -17,7 +17,6 @@ from types import FrameType
 from typing import NoReturn
 
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.run import open_run
 
 VERBS = {
     "rollouts": ("worldmodels_repro.stages.rollouts", "collect episodes of the game"),
@@ -45,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     # TensorFlow's start-up notes are not for our users; its warnings are.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    # Here, not above: workers import this module too, and need nothing of what a run reads.
+    from worldmodels_repro.run import open_run
+
     try:
         options = _parser().parse_args(arguments)
         run = open_run(options.config, options.run, options.set)

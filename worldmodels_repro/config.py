@@ -88,7 +88,7 @@ class Vae(Section):
     """Share of the episodes held out, whole, to choose the best epoch."""
     validation_frames: Positive = 10_000
     """At most so many frames of the held-out episodes are scored each epoch."""
-    pool_mib: Annotated[int, Field(ge=16)] = 1024
+    pool_mib: Annotated[int, Field(ge=16)] = 768
     """Memory of the shuffle pool that frames are drawn from, in MiB."""
     start: str | None = None
     """A run folder whose V to start from (None: from scratch)."""
@@ -185,8 +185,8 @@ class Evolve(Section):
     """A run folder whose agent to start from (None: all weights zero)."""
     slots: Positive = 16
     """Episodes that a worker steps in lockstep."""
-    chunk: Positive = 64
-    """Episodes a worker takes at a time."""
+    chunk: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)
+    """Episodes a worker takes at a time (0: a quarter of its share of a generation)."""
     workers: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)
     """Worker processes, for every stage (0: one a core)."""
 

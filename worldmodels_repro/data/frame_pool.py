@@ -2,8 +2,8 @@
 
 10,000 episodes are 123 GB of frames. Episodes are read in random order into a pool of fixed
 size, and batches are drawn from the whole pool, each frame leaving as it is drawn; a new
-episode is read when there is room for it. With the default pool of 1 GiB a batch mixes frames
-of about 87 full episodes; where all frames fit into the pool the shuffle is uniform.
+episode is read when there is room for it. With the default pool a batch mixes frames of
+about 65 full episodes; where all frames fit into the pool the shuffle is uniform.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class FramePool:
     def __init__(self, load: Callable[[str], np.ndarray], mib: int):
         self._load = load
         self.capacity = mib * 2**20 // FRAME_BYTES
-        self._pool = np.empty((0, 64, 64, 3), np.uint8)
+        # Memory that is never written to is never taken: a small data set needs little of it.
+        self._pool = np.empty((self.capacity, 64, 64, 3), np.uint8)
 
     def batches(self, episodes: list[str], batch: int,
                 rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -46,7 +47,8 @@ class FramePool:
                     if filled >= batch and filled + len(frames) > self.capacity:
                         break
                     ahead = reader.submit(self._load, order.pop()) if order else None
-                    self._reserve(filled + len(frames))
+                    if filled + len(frames) > len(self._pool):  # one episode beats the pool
+                        self._pool = np.resize(self._pool, (filled + len(frames), 64, 64, 3))
                     self._pool[filled:filled + len(frames)] = frames
                     filled += len(frames)
                 if filled < batch:
@@ -62,11 +64,3 @@ class FramePool:
         tail = np.setdiff1d(np.arange(left, filled), drawn, assume_unique=True)
         self._pool[holes] = self._pool[tail]
         return left
-
-    def _reserve(self, frames: int) -> None:
-        """Grow the pool; small data sets never take the whole of it."""
-        if frames > len(self._pool):
-            grown = np.empty((min(max(frames, 2 * len(self._pool)),
-                                  max(frames, self.capacity)), 64, 64, 3), np.uint8)
-            grown[:len(self._pool)] = self._pool
-            self._pool = grown

@@ -324,7 +324,9 @@ def inset(
 
     def toward(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
         along = b - a
-        return along * (amount / np.hypot(along[:, 0], along[:, 1]))[:, None]  # (p, 2)
+        length = np.hypot(along[:, 0], along[:, 1])
+        # Where two stretches of kerb meet, gymnasium makes some of no width: those stay put.
+        return along * (amount / np.where(length > 0, length, np.inf))[:, None]  # (p, 2)
 
     end, start = toward(end_l, end_r), toward(start_l, start_r)
     ahead_l = toward(start_l, end_l) * kerbs[:, None]

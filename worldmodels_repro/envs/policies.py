@@ -12,6 +12,8 @@ import numpy as np
 from worldmodels_repro.envs.registry import Game
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.recurrence import Recurrence
+from worldmodels_repro.models.runtime import Encoder
+from worldmodels_repro.storage import Arrays
 
 
 class RandomPolicy(Protocol):
@@ -64,8 +66,14 @@ class RandomNetwork:
     def __init__(self, game: Game, rng: np.random.Generator, z: int = 32):
         self._rng, self._game = rng, game
         sizes = [(3, 32), (32, 64), (64, 128), (128, 256)]
-        self._convs = [_cauchy(rng, (16 * inputs, outputs)) for inputs, outputs in sizes]
-        self._mu = _cauchy(rng, (1024, z))
+        weights: Arrays = {}
+        for number, (inputs, outputs) in enumerate(sizes, start=1):
+            weights[f"encoder/conv{number}/kernel"] = _cauchy(rng, (4, 4, inputs, outputs))
+            weights[f"encoder/conv{number}/bias"] = np.zeros(outputs, np.float32)
+        for name in ("mu", "logvar"):
+            weights[f"encoder/{name}/kernel"] = _cauchy(rng, (1024, z))
+            weights[f"encoder/{name}/bias"] = np.zeros(z, np.float32)
+        self._encoder = Encoder(weights, batch=1)
         units = self._UNITS
         self._memory = Recurrence({
             "lstm/kernel": _cauchy(rng, (z + game.actions, 4 * units)),
@@ -78,10 +86,7 @@ class RandomNetwork:
 
     def act(self, frame: np.ndarray) -> np.ndarray:
         """z ~ N(tanh(V(frame)), 1), then C on [z, h], then M."""
-        x = frame.astype(np.float32) / 255.0
-        for kernel in self._convs:
-            x = np.maximum(_patches(x) @ kernel, 0.0)  # (31|14|6|2, same, 32|64|128|256)
-        mu = np.tanh(x.reshape(1, -1) @ self._mu)  # (1, z): bounded, whatever Cauchy drew
+        mu = np.tanh(self._encoder.encode(frame[None])[0])  # (1, z): bounded, whatever Cauchy drew
         z = mu + self._rng.standard_normal(mu.shape, np.float32)
         features = np.concatenate([z, self._memory.h], axis=1)
         action = self._game.squash(self._shape.act(self._weights, features))
@@ -89,11 +94,5 @@ class RandomNetwork:
         return action[0]
 
 
-def _cauchy(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    return (rng.standard_cauchy(shape) / shape[0]).astype(np.float32)
-
-
-def _patches(image: np.ndarray) -> np.ndarray:
-    """(H, W, C) -> every 4x4 patch at stride 2, flattened: ((H-2)/2, (W-2)/2, 16 C)."""
-    windows = np.lib.stride_tricks.sliding_window_view(image, (4, 4), axis=(0, 1))[::2, ::2]
-    return windows.reshape(*windows.shape[:2], -1)
+def _cauchy(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return (rng.standard_cauchy(shape) / np.prod(shape[:-1])).astype(np.float32)

@@ -30,11 +30,12 @@ class Pool:
     """Workers that stay up, each prepared once by ``initializer(*initargs)``.
 
     Args:
-        workers: processes; 0 is one for each core this process may use.
+        workers: processes; 0 is one for each core this process may use. Under an MPI launcher
+            the ranks beside the first one are the workers, whatever is asked for.
     """
 
     def __init__(self, workers: int, initializer: Callable[..., None], initargs: tuple[Any, ...]):
-        self.workers = workers or len(os.sched_getaffinity(0))
+        self.workers = _ranks() - 1 or workers or len(os.sched_getaffinity(0))
         self._initializer, self._initargs = initializer, initargs
         self._executor = self._start()
 
@@ -87,7 +88,7 @@ class Pool:
         # One thread a worker: set where BLAS reads it, before the worker loads BLAS.
         for name in _THREADS:
             os.environ[name] = "1"
-        if under_mpirun():
+        if _ranks() > 1:
             from mpi4py.futures import MPIPoolExecutor
 
             return MPIPoolExecutor(initializer=_prepare,
@@ -96,9 +97,9 @@ class Pool:
                                    _prepare, (self._initializer, self._initargs))
 
 
-def under_mpirun() -> bool:
-    """Whether an MPI launcher started more than one rank."""
-    return any(int(os.environ.get(name, "1")) > 1
+def _ranks() -> int:
+    """Ranks that an MPI launcher started; 1 without one."""
+    return max(int(os.environ.get(name, "1"))
                for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE"))
 
 

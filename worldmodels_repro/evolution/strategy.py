@@ -42,7 +42,8 @@ class Strategy:
             warnings.simplefilter("ignore")  # pycma warns that it will not seed NumPy: good
             self._cma = cma.CMAEvolutionStrategy(np.asarray(start, float), sigma, {
                 "popsize": population, "randn": self._randn, "seed": np.nan,
-                "CMA_diagonal": diagonal, "CMA_mirrors": 0, "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
+                "CMA_diagonal": diagonal, "CMA_mirrors": 0,
+                "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
                 "verbose": -9, "verb_log": 0, "verb_disp": 0,
             })
 

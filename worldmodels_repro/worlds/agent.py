@@ -131,7 +131,12 @@ class Senses:
     """
 
     def __init__(self, body: Body, batch: int):
-        self._encoder = Encoder(body.vae, batch, body.precision)
+        # One encoder for each halving of the batch: towards the end of a chunk few slots are
+        # live, and V is the dearest part of a step. An image's bits are the same in all of them.
+        sizes = {batch}
+        while min(sizes) > 1:
+            sizes.add((min(sizes) + 1) // 2)
+        self._encoders = {size: Encoder(body.vae, size, body.precision) for size in sorted(sizes)}
         self._memory = Recurrence(body.memory, batch) if body.memory else None
         self._sample = body.sample_z
         self.z = np.zeros((batch, body.z), np.float32)
@@ -149,20 +154,35 @@ class Senses:
         if self._restart is not None:
             self._restart[slot] = 1.0
 
-    def see(self, frames: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Frames (B, 64, 64, 3) uint8 and noise (B, z) -> features (B, F), reused every call."""
-        mu, logvar = self._encoder.encode(frames)
-        if self._sample:
-            np.exp(np.multiply(logvar, 0.5, out=self.z), out=self.z)
-            self.z *= noise
-            self.z += mu
-        else:
-            self.z[:] = mu
+    def see(self, frames: np.ndarray, noise: np.ndarray,
+            live: np.ndarray | None = None) -> np.ndarray:
+        """Look at every slot's frame.
+
+        Args:
+            frames: (B, 64, 64, 3) uint8.
+            noise: (B, z) standard normal.
+            live: indices of the slots that matter; None for all. The others keep their z.
+
+        Returns:
+            Features (B, F); the array is reused by the next call.
+        """
+        count = len(frames) if live is None else len(live)
+        size = next(size for size in self._encoders if size >= count)
+        if live is None or size == len(frames):
+            self._look(slice(None), frames, noise)
+        elif count:
+            # Rows that only fill the batch repeat a live one.
+            rows = np.concatenate([live, np.full(size - count, live[0])])
+            self._look(rows, frames[rows], noise[rows])
         column = 0
         for part in self._parts:
             self.features[:, column:column + part.shape[1]] = part
             column += part.shape[1]
         return self.features
+
+    def _look(self, rows: np.ndarray | slice, frames: np.ndarray, noise: np.ndarray) -> None:
+        mu, logvar = self._encoders[len(frames)].encode(frames)
+        self.z[rows] = mu + np.exp(0.5 * logvar) * noise if self._sample else mu
 
     def remember(self, actions: np.ndarray) -> None:
         """Actions (B, A) just taken: M moves on."""

@@ -45,7 +45,8 @@ class RealWorld:
 
     def features(self) -> np.ndarray:
         """What C sees now, (B, F); the array is reused by the next call."""
-        return self._senses.see(self._frames, self._noise[self._all, self._steps])
+        return self._senses.see(self._frames, self._noise[self._all, self._steps],
+                                np.flatnonzero(self._live))
 
     def step(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """C's outputs (B, actions) -> rewards (B,) and whether each episode ended (B,)."""
