@@ -31,6 +31,8 @@ REQUIRED = [
     "matplotlib>=3.10,<4",
     "scikit-learn>=1.6,<2",
     "imageio>=2.37,<3",
+    "pillow>=11,<14",
+    "threadpoolctl>=3.5,<4",
     "tensorboard>=2.18,<3",
 ]
 

@@ -42,9 +42,11 @@ def test_an_episode_does_not_depend_on_its_neighbours_or_its_batch(precision: st
 
     alone = [played(RealWorld(body, 4, "fast"), [i]) for i in range(7)]
     together = played(RealWorld(body, 4, "fast"), [6, 3, 1, 0, 2, 5, 4])
+    single = played(RealWorld(body, 1, "fast"), list(range(7)))
     seven = played(RealWorld(body, 7, "fast"), list(range(7)))
     np.testing.assert_array_equal(np.concatenate([one.returns for one in alone]), together.returns)
     np.testing.assert_array_equal(seven.returns, together.returns)
+    np.testing.assert_array_equal(single.returns, together.returns)
     assert len(set(together.returns)) > 1
 
 

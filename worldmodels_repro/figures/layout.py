@@ -17,7 +17,7 @@ def embed(latents: np.ndarray) -> np.ndarray:
         (n, 2); the same for the same latents.
     """
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     perplexity = min(PERPLEXITY, (len(latents) - 1) / 3)
     tsne = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=0)

@@ -34,10 +34,12 @@ class Recurrence:
         self._weights *= halves
         self._bias *= halves
         # [z, a, h] side by side: one matrix product a step; h is a view into it.
-        self._joined = np.zeros((batch, self._inputs + self.units), np.float32)
-        self._gates = np.empty((batch, 4 * self.units), np.float32)
+        # At least two rows: BLAS multiplies a single one by another routine, to other bits.
+        rows = max(batch, 2)
+        self._joined = np.zeros((rows, self._inputs + self.units), np.float32)
+        self._gates = np.empty((rows, 4 * self.units), np.float32)
         self._scratch = np.empty((batch, self.units), np.float32)
-        self.h = self._joined[:, self._inputs:]
+        self.h = self._joined[:batch, self._inputs:]
         self.c = np.zeros((batch, self.units), np.float32)
 
     def reset(self, slot: int) -> None:
@@ -53,12 +55,13 @@ class Recurrence:
         """
         column = 0
         for block in inputs:
-            self._joined[:, column:column + block.shape[1]] = block
+            self._joined[:len(block), column:column + block.shape[1]] = block
             column += block.shape[1]
         if column != self._inputs:
             raise ValueError(f"M takes {self._inputs} inputs a step, not {column}")
         H, gates, scratch = self.units, self._gates, self._scratch
         np.matmul(self._joined, self._weights, out=gates)  # (B, 4H)
+        gates = gates[:len(self.c)]
         gates += self._bias
         np.tanh(gates, out=gates)
         sigmoids = gates.reshape(-1, 4, H)[:, (0, 1, 3)]  # a copy: i, f, o

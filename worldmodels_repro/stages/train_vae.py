@@ -26,7 +26,7 @@ from worldmodels_repro.models.quiet import import_keras_quietly
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
-from worldmodels_repro.storage import load_csv, save_csv, save_npz
+from worldmodels_repro.storage import Arrays, load_csv, save_csv, save_npz
 
 SHOWN = 8  # fixed held-out frames whose reconstructions are drawn each epoch
 
@@ -79,9 +79,10 @@ def run(stage_run: Run) -> None:
                    "seconds": round(time.monotonic() - clock, 2)}
             best = min((past["val_loss"] for past in history), default=np.inf)
             history.append(row)
+            shown = _reconstructions(folder, epoch, vae, validation)
             if row["val_loss"] < best:
+                save_npz(folder / "reconstructions.npz", shown)
                 save_weights(folder / "weights.npz", vae)
-            _save_reconstructions(folder, epoch, vae, validation)
             writer.write(row, epoch)
             save_csv(folder / "history.csv", history)
             save_training(folder / "training.npz", vae, epoch)
@@ -134,8 +135,8 @@ def _validation_frames(rollouts: Path, held_out: list[str], settings: Vae,
     return np.concatenate(parts)[:settings.validation_frames]
 
 
-def _save_reconstructions(folder: Path, epoch: int, vae: Any, validation: np.ndarray) -> None:
-    """Originals above reconstructions from the mean, as arrays and as a picture."""
+def _reconstructions(folder: Path, epoch: int, vae: Any, validation: np.ndarray) -> Arrays:
+    """Originals above reconstructions from the mean: drawn, and as arrays (8, 64, 64, 3)."""
     import imageio.v3 as imageio
 
     shown = validation[np.linspace(0, len(validation) - 1, SHOWN).astype(int)]
@@ -145,4 +146,4 @@ def _save_reconstructions(folder: Path, epoch: int, vae: Any, validation: np.nda
     path = folder / "reconstructions" / f"epoch-{epoch:03d}.png"
     path.parent.mkdir(exist_ok=True)
     imageio.imwrite(path, picture)
-    save_npz(folder / "reconstructions.npz", {"originals": shown, "reconstructions": again})
+    return {"originals": shown, "reconstructions": again}
