@@ -290,3 +290,20 @@ def test_rewards_and_endings_are_those_the_scores_are_quoted_in():
         body.position = (body.position[0] + car_racing.PLAYFIELD + 200, body.position[1])
     _, reward, ended, _, info = env.step(np.zeros(3, np.float32))
     assert (reward, ended, info) == (-100, True, {"lap_finished": False})
+
+
+def test_frames_do_not_depend_on_the_episodes_before() -> None:
+    def drive(env: FastCarRacing, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        frames = [env.reset(seed=seed)[0].copy()]
+        for step in range(150):
+            if step % 10 == 0:
+                action = np.array([rng.uniform(-0.3, 0.3), rng.uniform(0.3, 1.0), 0.0], np.float32)
+            frames.append(env.step(action)[0].copy())
+        return np.stack(frames)
+
+    used = FastCarRacing()
+    for seed in range(100, 104):
+        drive(used, seed)
+    for seed in (7, 8, 9, 10):
+        np.testing.assert_array_equal(drive(used, seed), drive(FastCarRacing(), seed))

@@ -20,7 +20,6 @@ from worldmodels_repro.models.runtime import Encoder
 from worldmodels_repro.models.training import resume_training, save_training
 from worldmodels_repro.models.vae import VAE, compiled_vae
 from worldmodels_repro.models.weights import load_weights, save_weights, set_weights, weights_of
-from worldmodels_repro.storage import save_npz
 
 
 def test_parameter_counts_of_the_paper() -> None:
@@ -74,19 +73,15 @@ def test_recurrence_refuses_inputs_of_another_size() -> None:
 def test_saved_weights_give_the_same_output(tmp_path: Path) -> None:
     frames = np.random.default_rng(3).integers(0, 256, (2, 64, 64, 3), np.uint8)
     one, other = compiled_vae(Vae(), seed=4), compiled_vae(Vae(), seed=5)
+    before = np.asarray(one.encode(frames)[0])
     save_weights(tmp_path / "weights.npz", one)
-    set_weights(other, load_weights(tmp_path / "weights.npz"))
-    np.testing.assert_array_equal(np.asarray(one.encode(frames)[0]),
-                                  np.asarray(other.encode(frames)[0]))
-
-
-def test_half_precision_weights_are_widened(tmp_path: Path) -> None:
-    vae = compiled_vae(Vae(), seed=6)
-    save_npz(tmp_path / "half.npz", {name: array.astype(np.float16)
-                                     for name, array in weights_of(vae).items()})
-    weights = load_weights(tmp_path / "half.npz")
-    assert all(array.dtype == np.float32 for array in weights.values())
-    set_weights(vae, weights)
+    for vae in (one, other):
+        set_weights(vae, load_weights(tmp_path / "weights.npz"))
+    after = np.asarray(one.encode(frames)[0])
+    np.testing.assert_array_equal(after, np.asarray(other.encode(frames)[0]))
+    # Files are in half precision: the one difference there may be, and small.
+    assert 0 < np.abs(after - before).max() < 2e-3 * np.abs(before).max()
+    assert (tmp_path / "weights.npz").stat().st_size < 9e6
 
 
 def test_weights_of_another_size_are_refused() -> None:

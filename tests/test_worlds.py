@@ -36,7 +36,7 @@ def test_an_episode_does_not_depend_on_its_neighbours_or_its_batch(precision: st
     seeds = list(range(7))
 
     def played(world: RealWorld, order: list[int]) -> Played:
-        result = play(world, body.shape, weights[order], [seeds[i] for i in order], 40)
+        result = play(world, body.shape, weights[order], [seeds[i] for i in order], 120)
         world.close()
         return Played(result.returns[np.argsort(order)], result.steps[np.argsort(order)])
 

@@ -186,7 +186,7 @@ class Evolve(Section):
     slots: Positive = 16
     """Episodes that a worker steps in lockstep."""
     chunk: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)
-    """Episodes a worker takes at a time (0: a quarter of its share of a generation)."""
+    """Episodes a worker takes at a time (0: its whole share of a generation)."""
     workers: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)
     """Worker processes, for every stage (0: one a core)."""
 

@@ -63,8 +63,9 @@ class Players:
     Args:
         spec: the world.
         workers: processes, 0 for one a core.
-        chunk: episodes a worker takes at a time; 0 is a quarter of its share. No result
-            depends on it: it weighs workers that wait for the last one against slots that idle.
+        chunk: episodes a worker takes at a time; 0 is its whole share. No result depends on
+            it: it weighs workers that wait for the last one against slots that idle at the end
+            of each chunk, which cost more.
     """
 
     def __init__(self, spec: WorldSpec, workers: int, chunk: int):
@@ -75,7 +76,7 @@ class Players:
              max_steps: int, patience: int = 0) -> Played:
         """Play E episodes on all workers; the results are in the order of the episodes."""
         chunks = []
-        size = self._chunk or max(1, len(seeds) // (4 * self._pool.workers))
+        size = self._chunk or -(-len(seeds) // self._pool.workers)
         for first in range(0, len(seeds), size):
             part = slice(first, first + size)
             used, driver_here = np.unique(driver[part], return_inverse=True)
