@@ -59,8 +59,9 @@ def save_npz(path: Path, arrays: Mapping[str, np.ndarray], level: int = 1) -> No
     write_atomically(path, write)
 
 
-def load_npz(path: Path, names: Iterable[str] | None = None) -> Arrays:
-    """Read the arrays ``names`` (all, by default) of an ``.npz``.
+def load_npz(path: Path, names: Iterable[str] | None = None,
+             beside: Iterable[str] = ()) -> Arrays:
+    """Read the arrays ``names`` (all, by default) of an ``.npz`` that holds ``beside`` as well.
 
     Raises:
         UserError: the file is missing, truncated, holds pickled objects, or lacks a name.
@@ -68,7 +69,7 @@ def load_npz(path: Path, names: Iterable[str] | None = None) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
             wanted = list(archive.files if names is None else names)
-            missing = [name for name in wanted if name not in archive.files]
+            missing = [name for name in (*wanted, *beside) if name not in archive.files]
             if missing:
                 raise UserError(
                     f"{path} holds no array {missing[0]!r}: it was not written by this project; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,24 +56,23 @@ def load_episode(folder: Path, name: str, names: tuple[str, ...] = FRAMES) -> Ar
     return episode
 
 
-def readable_episodes(folder: Path, episodes: list[str], names: tuple[str, ...],
-                      skip_bad: bool) -> list[str]:
-    """The episodes that can be read, every file being tried once.
+def episode_lengths(folder: Path, episodes: list[str], names: tuple[str, ...],
+                    skip_bad: bool) -> dict[str, int]:
+    """Steps of every episode that can be read; files are opened, but not read through.
 
     Raises:
         UserError: naming the first bad file, unless ``skip_bad``.
     """
-    good = []
+    lengths = {}
     for episode in episodes:
         try:
-            load_episode(folder, episode, names)
+            path = episode_file(folder, episode)
+            lengths[episode] = len(load_npz(path, ("rewards",), beside=names)["rewards"])
         except UserError as error:
             if not skip_bad:
                 raise
-            print(f"skipped: {error}")
-            continue
-        good.append(episode)
-    return good
+            print(f"skipped: {error}", file=sys.stderr)
+    return lengths
 
 
 def split_episodes(episodes: list[str], share: float, seed: int) -> tuple[list[str], list[str]]:

@@ -14,9 +14,9 @@ import numpy as np
 from worldmodels_repro.data.episodes import (
     FRAMES,
     episode_file,
+    episode_lengths,
     kept_episodes,
     load_episode,
-    readable_episodes,
 )
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.pool import Pool
@@ -47,7 +47,7 @@ def run(stage_run: Run) -> None:
     rollouts = stage_run.folder("rollouts")
     episodes = kept_episodes(rollouts)
     if stage_run.config.skip_bad_files:
-        episodes = readable_episodes(rollouts, episodes, FRAMES, skip_bad=True)
+        episodes = list(episode_lengths(rollouts, episodes, FRAMES, skip_bad=True))
     weights = load_weights(stage_run.folder("vae") / "weights.npz")
     encoding = Encoding(rollouts, folder, {name: array for name, array in weights.items()
                                            if name.startswith("encoder/")})

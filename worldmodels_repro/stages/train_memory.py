@@ -15,9 +15,9 @@ import numpy as np
 from worldmodels_repro.data.episodes import (
     LATENTS,
     episode_file,
+    episode_lengths,
     kept_episodes,
     load_episode,
-    readable_episodes,
     split_episodes,
 )
 from worldmodels_repro.data.sequences import Batch, Sequences
@@ -40,7 +40,7 @@ def run(stage_run: Run) -> None:
     latents = stage_run.folder("latents")
     episodes = [name for name in kept_episodes(stage_run.folder("rollouts"))
                 if not config.skip_bad_files or episode_file(latents, name).exists()]
-    episodes = readable_episodes(latents, episodes, LATENTS, config.skip_bad_files)
+    episodes = list(episode_lengths(latents, episodes, LATENTS, config.skip_bad_files))
     training, held_out = split_episodes(episodes, settings.validation, config.seed)
     sequences, validation = (
         Sequences([load_episode(latents, name, LATENTS) for name in part], settings.sequence,

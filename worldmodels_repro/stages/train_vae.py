@@ -16,9 +16,9 @@ import numpy as np
 from worldmodels_repro.config import Vae
 from worldmodels_repro.data.episodes import (
     FRAMES,
+    episode_lengths,
     kept_episodes,
     load_episode,
-    readable_episodes,
     split_episodes,
 )
 from worldmodels_repro.data.frame_pool import FramePool
@@ -39,9 +39,11 @@ def run(stage_run: Run) -> None:
         return
     started = time.monotonic()
     rollouts = stage_run.folder("rollouts")
-    episodes = readable_episodes(rollouts, kept_episodes(rollouts), FRAMES,
-                                 stage_run.config.skip_bad_files)
-    training, held_out = split_episodes(episodes, settings.validation, stage_run.config.seed)
+    lengths = episode_lengths(rollouts, kept_episodes(rollouts), FRAMES,
+                              stage_run.config.skip_bad_files)
+    training, held_out = split_episodes(list(lengths), settings.validation, stage_run.config.seed)
+    there_are = sum(lengths[name] for name in training)
+    frames = min(there_are, settings.frames_per_epoch or there_are)
     seed = episode_seed(stage_run.config.seed, "models", 2)
 
     # Keras takes seconds to import: after everything that can be refused.
@@ -62,13 +64,11 @@ def run(stage_run: Run) -> None:
     epoch = resume_training(folder / "training.npz", vae)
     history = [row for row in load_csv(folder / "history.csv") if row["epoch"] <= epoch]
     validation = _validation_frames(rollouts, held_out, settings, seed)
-    lengths = [len(load_episode(rollouts, name, ("rewards",))["rewards"]) for name in training]
-    frames = min(sum(lengths), settings.frames_per_epoch or sum(lengths))
     pool = FramePool(lambda name: load_episode(rollouts, name, ("frames",))["frames"],
                      settings.pool_mib)
     writer = SummaryWriter(folder / "tensorboard")
     with Progress("vae", settings.epochs * frames, "frames", epoch * frames) as progress:
-        progress.say(f"{device_line()}; {sum(lengths)} frames of {len(training)} episodes, "
+        progress.say(f"{device_line()}; {there_are} frames of {len(training)} episodes, "
                      f"{len(validation)} held-out frames of {len(held_out)}")
         while epoch < settings.epochs:
             epoch += 1
@@ -91,7 +91,7 @@ def run(stage_run: Run) -> None:
                          f"{row['val_kl']:.2f})")
     stage_run.finish("vae", time.monotonic() - started, parameters=vae.count_params(),
                      training_episodes=len(training), held_out_episodes=held_out,
-                     training_frames=sum(lengths),
+                     training_frames=there_are,
                      best_val_loss=min(row["val_loss"] for row in history))
 
 
