@@ -24,8 +24,8 @@ def generation(scale: Scale) -> list[Row]:
     """Steps a second of whole generations; the ratio is the cores' efficiency."""
     cores = len(os.sched_getaffinity(0))
     steps = scale.pick(1000, 20)
-    # The defaults but for a generation small enough to time: a task for each batch of slots.
-    settings = {"population": scale.pick(16, 4), "rollouts": scale.pick(4, 1), "chunk": SLOTS,
+    # The defaults but for a generation small enough to time.
+    settings = {"population": scale.pick(16, 4), "rollouts": scale.pick(4, 1),
                 "slots": SLOTS, "max_steps": steps, "patience": 0, "precision": "bf16",
                 "generations": 1 + TIMED, "evaluate_every": 1 + TIMED, "evaluate_rollouts": 1}
     rates = take_turns({

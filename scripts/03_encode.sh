@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
 # Stage 3: encode the episodes with V.  bash scripts/03_encode.sh [CONFIG] [OPTIONS]
 source "$(dirname "$0")/setup.sh"
-exec worldmodels latents --config "${1:-configs/quick.yaml}" "${@:2}"
+exec "${stage[@]}" latents --config "${1:-configs/quick.yaml}" "${@:2}"

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
 # Stage 7: draw the figures.  bash scripts/07_figures.sh [CONFIG] [OPTIONS]
 source "$(dirname "$0")/setup.sh"
-exec worldmodels figures --config "${1:-configs/quick.yaml}" "${@:2}"
+exec "${stage[@]}" figures --config "${1:-configs/quick.yaml}" "${@:2}"

@@ -37,3 +37,10 @@ if [ ! -f "$stamp" ] || [ "$(printf '%s\n%s' "$wanted" "$extras")" != "$(cat "$s
     printf '%s\n%s' "$wanted" "$extras" >"$stamp"
 fi
 export PATH="$PWD/.venv/bin:$PATH"
+
+# Under mpirun the first rank is the stage and the others are its workers; started this way, an
+# error on one rank ends them all.
+ranks=${PMI_SIZE:-${OMPI_COMM_WORLD_SIZE:-1}}
+stage=(worldmodels)
+[ "$ranks" -gt 1 ] && stage=(python -m mpi4py.futures -m worldmodels_repro.cli)
+true

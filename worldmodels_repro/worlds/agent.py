@@ -131,11 +131,10 @@ class Senses:
     """
 
     def __init__(self, body: Body, batch: int):
-        # One encoder for each halving of the batch: towards the end of a chunk few slots are
-        # live, and V is the dearest part of a step. An image's bits are the same in all of them.
-        sizes = {batch}
-        while min(sizes) > 1:
-            sizes.add((min(sizes) + 1) // 2)
+        # Encoders of half and a quarter of the batch as well: towards the end of a chunk few
+        # slots are live, and V is the dearest part of a step. An image's bits are the same in
+        # all of them; each takes 8 MB.
+        sizes = {batch, -(-batch // 2), -(-batch // 4)}
         self._encoders = {size: Encoder(body.vae, size, body.precision) for size in sorted(sizes)}
         self._memory = Recurrence(body.memory, batch) if body.memory else None
         self._sample = body.sample_z
