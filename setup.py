@@ -25,6 +25,7 @@ REQUIRED = [
     "boto3>=1.38,<2",
     # configuration and progress
     "pydantic>=2.11,<3",
+    "typing-extensions>=4.12,<5",
     "ruamel.yaml>=0.18,<0.20",
     "tqdm>=4.67,<5",
     # figures

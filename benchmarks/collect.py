@@ -38,7 +38,7 @@ def _project(policy: str, episodes: int, steps: int) -> Stretch:
             run = Run(Path(folder), check_config({"seed": number, "rollouts": settings},
                                                  "benchmark"))
             rollouts.run(run)
-            record = load_json(run.folder("rollouts") / "stage.json")
+            record = load_json(run.folder("rollouts") / "stage.json", dict)
         return float(record["facts"]["frames"] / record["seconds"])
 
     return stretch

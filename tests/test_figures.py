@@ -124,7 +124,7 @@ def test_empty_run_is_refused(tiny_run: Path, tmp_path: Path, with_config: bool,
 def test_results_say_what_a_run_came_to(drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["results", "--run", str(drawn)]) == 0
     said = capsys.readouterr().out
-    mean = load_json(drawn / "evaluation" / "evaluation.json")["results"]["agent"]["mean"]
+    mean = load_json(drawn / "evaluation" / "evaluation.json", dict)["results"]["agent"]["mean"]
     assert f"{mean:.1f}" in said
     for words in ("rollouts", "gradient steps", "generations", "final.gif", "latents"):
         assert words in said
@@ -142,7 +142,7 @@ def test_results_want_an_evaluation(tiny_run: Path, tmp_path: Path,
 def test_random_film_scores_what_the_judge_scored(tiny_run: Path, tmp_path: Path) -> None:
     """Same track, same actions: filming changes nothing."""
     run = Run(tiny_run, load_config(tiny_run / "config.yaml"))
-    judged = load_json(tiny_run / "evaluation" / "evaluation.json")["episodes"]["random"][0]
+    judged = load_json(tiny_run / "evaluation" / "evaluation.json", dict)["episodes"]["random"][0]
     seed = episode_seed(run.config.evaluate.seed, "evaluation", 0)
     assert judged["seed"] == seed
     player = UniformlyRandom(GAMES[run.config.game], generator(seed))
@@ -171,7 +171,7 @@ def test_memory_in_numpy_is_the_trained_one(tiny_run: Path) -> None:
 def test_held_out_episode_was_held_out(tiny_run: Path) -> None:
     run = Run(tiny_run, load_config(tiny_run / "config.yaml"))
     episode = held_out_episode(run)
-    facts = load_json(tiny_run / "memory" / "stage.json")["facts"]
+    facts = load_json(tiny_run / "memory" / "stage.json", dict)["facts"]
     assert episode.name in facts["held_out_episodes"]
     latents = load_npz(tiny_run / "latents" / f"{episode.name}.npz")
     np.testing.assert_array_equal(episode.mu, latents["mu"].astype(np.float32))

@@ -73,7 +73,7 @@ def test_a_line_cut_by_a_crash_is_dropped(tmp_path: Path) -> None:
     with path.open("ab") as file:
         file.write(b'{"a": 2, "b"')
     append_json_line(path, {"a": 3})
-    assert load_json_lines(path) == [{"a": 1}, {"a": 3}]
+    assert load_json_lines(path, dict) == [{"a": 1}, {"a": 3}]
 
 
 def test_csv_round_trip_keeps_numbers(tmp_path: Path) -> None:
@@ -86,4 +86,4 @@ def test_csv_round_trip_keeps_numbers(tmp_path: Path) -> None:
 def test_broken_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(UserError, match=r"x\.json"):
-        load_json(tmp_path / "x.json")
+        load_json(tmp_path / "x.json", dict)

@@ -11,12 +11,16 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from worldmodels_repro.errors import UserError
+
+if TYPE_CHECKING:
+    from worldmodels_repro.remote.mirror import Mirror
 
 VERBS = {
     "rollouts": ("worldmodels_repro.stages.rollouts", "collect episodes of the game"),
@@ -49,12 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         options = _parser().parse_args(arguments)
-        run = open_run(options.config, options.run, options.set)
-        importlib.import_module(VERBS[options.verb][0]).run(run)
+        if options.verb == "doctor":
+            from worldmodels_repro import doctor
+
+            return doctor.run(options.run or Path("logs"), options.remote)
+        run = open_run(options.config, options.run, options.set, options.verb, options.remote)
+        if run.mirror is None:
+            importlib.import_module(VERBS[options.verb][0]).run(run)
+        else:
+            with _mirroring(run.mirror):
+                importlib.import_module(VERBS[options.verb][0]).run(run)
     except UserError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
-        return _refuse("interrupted; type the same command again to go on")
+        _refuse("interrupted; type the same command again to go on")
+        return 128 + signal.SIGINT
     except ModuleNotFoundError as error:
         if error.name and error.name.split(".")[0] in _EXTRAS:
             return _refuse(f"{error.name} is not installed: type "
@@ -72,17 +85,43 @@ _EXTRAS = {"vizdoom": "-e '.[doom]'", "mpi4py": "mpi4py mpich"}
 
 
 def _parser() -> argparse.ArgumentParser:
+    from worldmodels_repro.run import STAGES
+
     parser = _OneLineParser(prog="worldmodels", description="World Models, stage by stage.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    purpose = "say what this machine has, and what is wrong with it"
+    doctor = verbs.add_parser("doctor", help=purpose, description=purpose)
+    doctor.add_argument("--run", type=Path, metavar="FOLDER", help="where runs would lie")
+    doctor.add_argument("--remote", metavar="S3", help="try this too: s3://bucket/prefix")
     for verb, (_, purpose) in VERBS.items():
         command = verbs.add_parser(verb, help=purpose, description=purpose)
         command.add_argument("--config", type=Path, metavar="YAML",
                              help="settings, e.g. configs/quick.yaml (default: the run's own)")
         command.add_argument("--run", type=Path, metavar="FOLDER",
                              help="run folder (default: logs/<name of the config>)")
+        if verb in STAGES:
+            command.add_argument("--remote", metavar="S3", help="mirror the run folder there, "
+                                 "and go on from what is there: s3://bucket/prefix")
+        command.set_defaults(remote=None)
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                              help="override one setting, e.g. --set evolve.sigma=0.2")
     return parser
+
+
+@contextmanager
+def _mirroring(mirror: Mirror) -> Iterator[None]:
+    """A stage that is done waits until all of it is in S3; one that must end, for a moment."""
+    from worldmodels_repro.remote.mirror import NOTICE, PATIENCE
+
+    patience = NOTICE
+    try:
+        yield
+        patience = PATIENCE
+    finally:
+        if patience == NOTICE:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)  # one notice is enough
+        mirror.close(patience)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

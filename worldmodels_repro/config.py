@@ -189,6 +189,8 @@ class Evolve(Section):
     """Episodes a worker takes at a time (0: its whole share of a generation)."""
     workers: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)
     """Worker processes, for every stage (0: one a core)."""
+    hang_after: Annotated[int, Field(ge=0)] = Field(default=1800, json_schema_extra=SPEED)
+    """Seconds without a result after which workers count as hung, for every stage (0: never)."""
 
 
 class Evaluate(Section):
@@ -211,6 +213,8 @@ class Config(Section):
     """The run's seed; every other one is derived from it."""
     skip_bad_files: bool = Field(default=False, json_schema_extra=SPEED)
     """Go on without an episode whose file can't be read (False: stop and name it)."""
+    remote: str | None = None
+    """s3://bucket/prefix to mirror the run folder to (None: nowhere)."""
     rollouts: Rollouts = Rollouts()
     vae: Vae = Vae()
     memory: Memory = Memory()

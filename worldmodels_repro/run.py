@@ -23,35 +23,49 @@ import io
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from worldmodels_repro.config import Config, load_config
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.storage import load_json, save_json, write_atomically
+from worldmodels_repro.records import Marker
+from worldmodels_repro.storage import hold, load_json, save_json, write_atomically
+
+if TYPE_CHECKING:
+    from worldmodels_repro.remote.mirror import Mirror
 
 
 @dataclass(frozen=True)
 class StageSpec:
-    """Which settings a stage depends on by itself, and which stages before it."""
+    """What a stage depends on.
+
+    Attributes:
+        sections: settings, by itself.
+        needs: stages before it that must be done.
+        reads: folders, or files in them, that it opens.
+    """
 
     sections: tuple[str, ...]
     needs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
 
 
 STAGES: dict[str, StageSpec] = {
     "rollouts": StageSpec(("game", "seed", "rollouts")),
-    "vae": StageSpec(("vae",), ("rollouts",)),
-    "latents": StageSpec((), ("vae",)),
-    "memory": StageSpec(("memory",), ("latents",)),
-    "evolve": StageSpec(("controller", "evolve"), ("memory",)),
-    "evaluate": StageSpec(("evaluate",), ("evolve",)),
-    "figures": StageSpec((), ()),
+    "vae": StageSpec(("vae",), ("rollouts",), ("rollouts",)),
+    "latents": StageSpec((), ("vae",), ("rollouts", "vae")),
+    "memory": StageSpec(("memory",), ("latents",),
+                         ("rollouts/manifest.jsonl", "latents")),
+    "evolve": StageSpec(("controller", "evolve"), ("memory",), ("vae", "memory")),
+    "evaluate": StageSpec(("evaluate",), ("evolve",), ("vae", "memory", "evolve")),
+    "figures": StageSpec((), (), ("rollouts", "vae", "latents", "memory", "evolve",
+                                  "evaluation")),
 }
 
 PACKAGES = ("tensorflow", "keras", "jax", "numpy", "gymnasium", "box2d", "vizdoom", "cma",
@@ -64,15 +78,23 @@ class Run:
     Args:
         path: the folder, e.g. ``logs/quick``; made when the first stage begins.
         config: the settings of this call.
+        mirror: its copy in S3, if any.
     """
 
-    def __init__(self, path: Path, config: Config):
+    def __init__(self, path: Path, config: Config, mirror: Mirror | None = None):
         self.path = path
         self.config = config
+        self.mirror = mirror
+        self._mirrored = 0.0
 
     def folder(self, stage: str) -> Path:
         """Where a stage writes."""
-        return self.path / ("evaluation" if stage == "evaluate" else stage)
+        return self.path / self.folder_name(stage)
+
+    @staticmethod
+    def folder_name(stage: str) -> str:
+        """The name of a stage's folder."""
+        return "evaluation" if stage == "evaluate" else stage
 
     def begin(self, stage: str) -> Path | None:
         """Start, or continue, a stage: its folder, or None if it is done already.
@@ -86,25 +108,38 @@ class Run:
         folder = self.folder(stage)
         marker = folder / "stage.json"
         if marker.exists():
-            record = load_json(marker)
+            record = dict(load_json(marker, Marker))
             if self._refuse_mixing(stage, record):
                 return None
         else:
             _refuse_foreign_files(folder)
+            folder.mkdir(parents=True, exist_ok=True)
             record = {"stage": stage, "started": _now(), "seconds": 0.0}
         record |= {"settings": self.settings(stage), "state": "running", "versions": versions(),
                    "commit": git_commit(), "resumed": _now()}
+        self._held = hold(folder / ".lock", f"{stage} on {self.path}")
         save_json(marker, record)
         self._write_config()
+        self.checkpoint(stage)
         return folder
+
+    def checkpoint(self, stage: str, every: float = 0.0) -> None:
+        """Say that what is on disk can be gone on from: a mirrored run is mirrored now.
+
+        ``every``: not if the last time was fewer seconds ago.
+        """
+        if self.mirror is not None and time.monotonic() - self._mirrored >= every:
+            self._mirrored = time.monotonic()
+            self.mirror.checkpoint(self.folder_name(stage))
 
     def finish(self, stage: str, seconds: float, **facts: Any) -> None:
         """Mark a stage done, adding this sitting's seconds to those before it."""
         marker = self.folder(stage) / "stage.json"
-        record = load_json(marker)
-        record |= {"state": "done", "finished": _now(), "facts": facts,
-                   "seconds": round(record.get("seconds", 0.0) + seconds, 3)}
+        before = load_json(marker, Marker)
+        record = before | {"state": "done", "finished": _now(), "facts": facts,
+                   "seconds": round(before["seconds"] + seconds, 3)}
         save_json(marker, record)
+        self.checkpoint(stage)
 
     def require(self, stage: str, wanted_by: str) -> Path:
         """The folder of a finished stage.
@@ -113,16 +148,16 @@ class Run:
             UserError: it is not finished, or was made with other settings.
         """
         marker = self.folder(stage) / "stage.json"
-        if not marker.exists() or load_json(marker).get("state") != "done":
+        if not marker.exists() or load_json(marker, Marker)["state"] != "done":
             raise UserError(f"'{wanted_by}' needs '{stage}' first: type "
                             f"worldmodels {stage} --run {self.path}")
-        self._refuse_mixing(stage, load_json(marker))
+        self._refuse_mixing(stage, load_json(marker, Marker))
         return self.folder(stage)
 
     def is_done(self, stage: str) -> bool:
         """Whether a stage has been finished (with whatever settings)."""
         marker = self.folder(stage) / "stage.json"
-        return marker.exists() and load_json(marker).get("state") == "done"
+        return marker.exists() and load_json(marker, Marker)["state"] == "done"
 
     def settings(self, stage: str) -> dict[str, Any]:
         """The settings a stage and those before it depend on, flat: ``vae.z``."""
@@ -133,9 +168,9 @@ class Run:
             flat |= _flatten(section, getattr(self.config, section))
         return flat
 
-    def _refuse_mixing(self, stage: str, record: dict[str, Any]) -> bool:
+    def _refuse_mixing(self, stage: str, record: Mapping[str, Any]) -> bool:
         """Whether the stage is done with exactly these settings; settings that clash raise."""
-        before, now = record.get("settings", {}), self.settings(stage)
+        before, now = record["settings"], self.settings(stage)
         more = _keys_of_more(stage)
         differ = [key for key in now if key in before and before[key] != now[key]]
         clash = [key for key in differ if not (key in more and _is_more(before[key], now[key]))]
@@ -143,7 +178,7 @@ class Run:
             changes = ", ".join(f"{key}: {before[key]} there, {now[key]} here" for key in clash)
             raise UserError(f"{self.folder(stage)} was made with other settings ({changes}): "
                             f"name another --run, or remove {self.folder(stage)} to make it anew")
-        return not differ and record.get("state") == "done"
+        return not differ and record["state"] == "done"
 
     def _write_config(self) -> None:
         text = io.StringIO()
@@ -152,26 +187,47 @@ class Run:
         write_atomically(self.path / "config.yaml", lambda file: file.write(data))
 
 
-def open_run(config_path: Path | None, run_path: Path | None, overrides: list[str]) -> Run:
+def open_run(config_path: Path | None, run_path: Path | None, overrides: list[str],
+             stage: str = "", remote: str | None = None) -> Run:
     """The run that a command line names.
 
     With no ``--config`` the run folder's own is used; with no ``--run`` the folder is
-    ``logs/<name of the config>``.
+    ``logs/<name of the config>``. A run that is mirrored to S3 is first brought to what is
+    there, as far as the stage needs it.
 
     Raises:
-        UserError: neither names a config that is there.
+        UserError: neither names a config that is there, or S3 refuses.
     """
-    if config_path is None:
-        if run_path is None:
-            raise UserError("name a config, e.g. --config configs/quick.yaml, "
-                            "or a run folder, e.g. --run logs/quick")
-        config_path = run_path / "config.yaml"
-        if not config_path.exists():
+    if config_path is None and run_path is None:
+        raise UserError("name a config, e.g. --config configs/quick.yaml, "
+                        "or a run folder, e.g. --run logs/quick")
+    if run_path is None:
+        assert config_path is not None
+        run_path = Path("logs") / config_path.stem
+    own = run_path / "config.yaml"
+    if remote is None and (config_path or own).exists():
+        remote = load_config(config_path or own, overrides).remote
+    mirror = _mirrored(run_path, remote, stage) if remote and stage in STAGES else None
+    try:
+        if config_path is None and not own.exists():
             raise UserError(f"{run_path} holds no run (no config.yaml): name its config with "
                             "--config, e.g. --config configs/quick.yaml")
-    if run_path is None:
-        run_path = Path("logs") / config_path.stem
-    return Run(run_path, load_config(config_path, overrides))
+        config = load_config(config_path or own, overrides)
+        if remote:
+            config = config.model_copy(update={"remote": remote})
+        return Run(run_path, config, mirror)
+    except BaseException:
+        if mirror is not None:
+            mirror.close(patience=10.0)
+        raise
+
+
+def _mirrored(run_path: Path, remote: str, stage: str) -> Mirror:
+    from worldmodels_repro.remote.mirror import Mirror  # boto3 is slow to import
+
+    mirror = Mirror(run_path, remote)
+    mirror.pull((*STAGES[stage].reads, Run.folder_name(stage)))
+    return mirror
 
 
 def versions() -> dict[str, str]:

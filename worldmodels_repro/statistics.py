@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+
+from worldmodels_repro.records import Summary
 
 RESAMPLES = 10_000
 
@@ -27,7 +27,7 @@ def bootstrap_interval(scores: np.ndarray, level: float = 0.95) -> tuple[float, 
     return float(low), float(high)
 
 
-def summary(scores: list[float]) -> dict[str, Any]:
+def summary(scores: list[float]) -> Summary:
     """What a results table says of some episodes: n, mean, std (n - 1), ci95, min, max."""
     values = np.asarray(scores, float)
     low, high = bootstrap_interval(values)

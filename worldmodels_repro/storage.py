@@ -8,20 +8,25 @@ half of one. Arrays are ``.npz`` with ``allow_pickle=False``; the rest is JSON, 
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import json
 import os
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from worldmodels_repro.errors import UserError
 
 Arrays = dict[str, np.ndarray]
+Shape = TypeVar("Shape")
+Result = TypeVar("Result")
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -87,25 +92,102 @@ def load_npz(path: Path, names: Iterable[str] | None = None,
         ) from None
 
 
+def save_checkpoint(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as :func:`save_npz` does, keeping the ones before them beside."""
+    if path.exists():
+        before = _before(path)
+        before.unlink(missing_ok=True)
+        try:
+            os.link(path, before)
+        except OSError:  # a file system without hard links
+            path.replace(before)
+    save_npz(path, arrays, level=0)
+
+
+def resume_checkpoint(path: Path, use: Callable[[Arrays, str], Result]) -> Result | None:
+    """Give ``use`` the last good checkpoint; None where there is none yet.
+
+    Where the newest is damaged, that is said, and the one before it is used.
+
+    Raises:
+        UserError: none of those that are there is good.
+    """
+    problem: UserError | None = None
+    for candidate in (path, _before(path)):
+        if candidate.exists():
+            try:
+                result = use(load_npz(candidate), str(candidate))
+            except UserError as error:
+                problem = problem or error
+                continue
+            if problem is not None:
+                print(f"{problem}; going on from the checkpoint before it", file=sys.stderr)
+            return result
+    if problem is not None:
+        raise problem
+    return None
+
+
+def load_step(state: Arrays, source: str) -> int:
+    """How far a checkpoint came: its scalar ``step``.
+
+    Raises:
+        UserError: it holds none.
+    """
+    step = state.get("step")
+    if step is None or step.shape != () or step.dtype.kind not in "iu" or step < 0:
+        raise UserError(f"{source} does not say how far it came: remove it to start its stage "
+                        "again")
+    return int(step)
+
+
+def _before(path: Path) -> Path:
+    return path.with_name(f".before.{path.name}")
+
+
 def save_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def load_json(path: Path) -> Any:
-    """Read a JSON file.
+def load_json(path: Path, shape: type[Shape]) -> Shape:
+    """Read a JSON file that must hold (at least) the keys of a TypedDict, of its types.
 
     Raises:
-        UserError: missing, or not JSON.
+        UserError: missing, not JSON, or of another shape.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value: Shape = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run the stage that writes it") from None
     except (ValueError, RecursionError):
-        raise UserError(f"{path} is not valid JSON: restore it, or remove it and run its stage "
-                        "again") from None
+        raise UserError(f"{path} is not valid JSON: restore it, or remove {path.parent} and run "
+                        "its stage again") from None
+    if problem := _misfit(value, shape):
+        raise UserError(f"{path} is not a file of this project ({problem}): restore it, or "
+                        f"remove {path.parent} and run its stage again")
+    return value
+
+
+def _misfit(value: object, shape: type) -> str:
+    """What keeps a value from being of a TypedDict's shape; empty where it is."""
+    from pydantic import ValidationError
+
+    try:
+        _adapter(shape).validate_python(value, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        return f"{place}: {first['msg']}" if place else str(first["msg"])
+    return ""
+
+
+@cache
+def _adapter(shape: type) -> Any:
+    from pydantic import TypeAdapter  # not for workers: they read no JSON
+
+    return TypeAdapter(shape)
 
 
 def append_json_line(path: Path, value: object) -> None:
@@ -123,17 +205,41 @@ def save_json_lines(path: Path, values: list[Any]) -> None:
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def load_json_lines(path: Path) -> list[Any]:
-    """Every whole line of a JSON lines file; an empty list where there is none."""
+def load_json_lines(path: Path, shape: type[Shape]) -> list[Shape]:
+    """The lines of a JSON lines file that are whole and of a TypedDict's shape.
+
+    Others are left out: what they stood for is done again. An empty list where there is no file.
+    """
     if not path.exists():
         return []
     values = []
     for line in path.read_bytes().splitlines():
         try:
-            values.append(json.loads(line))
-        except ValueError:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
             continue
+        if not _misfit(value, shape):
+            values.append(value)
     return values
+
+
+def hold(path: Path, what: str) -> BinaryIO:
+    """Lock a file for as long as this process lives (or until the result is closed).
+
+    Raises:
+        UserError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise UserError(f"another process is at work on {what}: let it finish, or stop it "
+                        "and type the same command again") from None
+    except OSError:
+        pass  # a file system without locks: nothing to go by
+    return file
 
 
 def save_csv(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -146,29 +252,30 @@ def save_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     write_atomically(path, lambda file: file.write(text.getvalue().encode()))
 
 
-def load_csv(path: Path) -> list[dict[str, Any]]:
-    """Rows of a CSV with numbers as numbers; an empty list where there is no file.
+def load_csv(path: Path, *columns: str) -> list[dict[str, Any]]:
+    """Rows of numbers (None where a cell is empty); an empty list where there is no file.
 
     Raises:
-        UserError: not a CSV that :func:`save_csv` wrote.
+        UserError: not a CSV that :func:`save_csv` wrote, or one of ``columns`` lacks a number.
     """
     if not path.exists():
         return []
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [{name: _number(text) for name, text in row.items()}
+            rows = [{name: _number(text) for name, text in row.items()}
                     for row in csv.DictReader(file)]
-    except (csv.Error, UnicodeDecodeError, TypeError):
+        if any(row[name] is None for row in rows for name in columns):
+            raise ValueError
+        return rows
+    except (csv.Error, ValueError, TypeError, KeyError, AttributeError):
         raise UserError(f"{path} is not a CSV of this project: restore it, or remove its stage's "
                         "folder and run the stage again") from None
 
 
-def _number(text: str) -> int | float | str | None:
+def _number(text: str) -> int | float | None:
     if text == "":
         return None
-    for parse in (int, float):
-        try:
-            return parse(text)
-        except ValueError:
-            continue
-    return text
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)

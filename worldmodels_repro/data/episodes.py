@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.records import ManifestLine
 from worldmodels_repro.seeds import generator
 from worldmodels_repro.storage import Arrays, load_json_lines, load_npz
 
@@ -26,7 +27,7 @@ def kept_episodes(rollouts: Path) -> list[str]:
     Raises:
         UserError: there is none.
     """
-    kept = [line["episode"] for line in load_json_lines(rollouts / "manifest.jsonl")
+    kept = [line["episode"] for line in load_json_lines(rollouts / "manifest.jsonl", ManifestLine)
             if line["kept"]]
     if not kept:
         raise UserError(f"{rollouts} holds no episodes: raise rollouts.policies, or lower "

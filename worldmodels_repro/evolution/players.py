@@ -66,10 +66,11 @@ class Players:
         chunk: episodes a worker takes at a time; 0 is its whole share. No result depends on
             it: it weighs workers that wait for the last one against slots that idle at the end
             of each chunk, which cost more.
+        hang_after: seconds without a result after which workers count as hung; 0 never.
     """
 
-    def __init__(self, spec: WorldSpec, workers: int, chunk: int):
-        self._pool = Pool(workers, _prepare, (spec,))
+    def __init__(self, spec: WorldSpec, workers: int, chunk: int, hang_after: float = 0.0):
+        self._pool = Pool(workers, _prepare, (spec,), hang_after)
         self._chunk = chunk
 
     def play(self, controllers: np.ndarray, driver: np.ndarray, seeds: list[int],

@@ -1,8 +1,9 @@
 """Who computes: worker processes on this machine, or MPI ranks under ``mpirun``; the same code.
 
 Work is cut into tasks in an order that does not depend on how many workers there are, and
-results come back in that order, so neither changes a number. A worker that dies is replaced
-and the tasks it left are done again; an error in a task ends everything with its traceback.
+results come back in that order, so neither changes a number. A worker that dies, or hangs, is
+replaced and the tasks it left are done again; an error in a task ends everything with its
+traceback. A rank can't be replaced: its death ends the job, and the next start goes on.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, TypeVar
@@ -23,7 +26,7 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_RETRIES = 10
+_DEATHS, _HANGS = 10, 3  # of workers, in one round of tasks, before it is no accident any more
 
 
 class Pool:
@@ -32,42 +35,82 @@ class Pool:
     Args:
         workers: processes; 0 is one for each core this process may use. Under an MPI launcher
             the ranks beside the first one are the workers, whatever is asked for.
+        hang_after: seconds without any result after which workers count as hung; 0 never.
     """
 
-    def __init__(self, workers: int, initializer: Callable[..., None], initargs: tuple[Any, ...]):
-        self.workers = _ranks() - 1 or workers or len(os.sched_getaffinity(0))
+    def __init__(self, workers: int, initializer: Callable[..., None], initargs: tuple[Any, ...],
+                 hang_after: float = 0.0):
+        self.workers = ranks() - 1 or workers or len(os.sched_getaffinity(0))
         self._initializer, self._initargs = initializer, initargs
+        self._hang_after, self._last_sign = hang_after, time.monotonic()
         self._executor = self._start()
 
     def map(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Do every task, yielding results in the tasks' order.
 
         Raises:
-            UserError: workers keep dying (as they do when memory runs out).
+            UserError: workers keep dying (as they do when memory runs out), or hanging.
         """
         waiting = list(tasks)
-        futures: list[Future[Result]] = [self._executor.submit(work, task) for task in waiting]
-        retries = 0
-        done = 0
+        self._last_sign = time.monotonic()
+        futures = [self._submit(work, task) for task in waiting]
+        deaths = hangs = done = 0
         while done < len(waiting):
             try:
-                result = futures[done].result()
-            except BrokenProcessPool:
-                retries += 1
-                if retries > _RETRIES:
+                result = self._result(futures[done])
+            except (BrokenProcessPool, TimeoutError) as error:
+                if isinstance(error, TimeoutError):
+                    hangs += 1
+                    self._end_hung(hangs)
+                else:
+                    deaths += 1
+                if deaths > _DEATHS:
                     raise UserError(
-                        f"workers died {retries} times over: free memory, or use fewer of them "
+                        f"workers died {deaths} times over: free memory, or use fewer of them "
                         "with --set evolve.workers=1; then run the same command again"
                     ) from None
                 self._executor.shutdown(wait=False, cancel_futures=True)
                 self._executor = self._start()
-                futures[done:] = [future if _has_result(future)
-                                  else self._executor.submit(work, task)
+                self._last_sign = time.monotonic()
+                futures[done:] = [future if _has_result(future) else self._submit(work, task)
                                   for future, task in zip(futures[done:], waiting[done:],
                                                           strict=True)]
                 continue
             yield result
             done += 1
+
+    def _submit(self, work: Callable[[Task], Result], task: Task) -> Future[Result]:
+        future = self._executor.submit(work, task)
+        future.add_done_callback(self._note_sign)
+        return future
+
+    def _note_sign(self, future: Future[Any]) -> None:
+        self._last_sign = time.monotonic()
+
+    def _result(self, future: Future[Result]) -> Result:
+        """A task's result; TimeoutError when no worker has finished anything for too long."""
+        while self._hang_after and not future.done():
+            left = self._last_sign + self._hang_after - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            wait([future], left)
+        return future.result()
+
+    def _end_hung(self, hangs: int) -> None:
+        """Kill the workers; under MPI, where none can be replaced, the job."""
+        problem = f"no worker has finished a task for {self._hang_after:.0f} s"
+        advice = ("look at the machine, or raise evolve.hang_after if an episode may take longer; "
+                  "then run the same command again")
+        if ranks() > 1:
+            print(f"worldmodels: {problem}: {advice}", file=sys.stderr, flush=True)
+            from mpi4py import MPI
+
+            MPI.COMM_WORLD.Abort(2)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        if hangs >= _HANGS:
+            raise UserError(f"{problem}, {hangs} times over: {advice}")
+        print(f"workers: {problem}; new ones do theirs again", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Let the workers go."""
@@ -88,7 +131,7 @@ class Pool:
         # One thread a worker: set where BLAS reads it, before the worker loads BLAS.
         for name in _THREADS:
             os.environ[name] = "1"
-        if _ranks() > 1:
+        if ranks() > 1:
             from mpi4py.futures import MPIPoolExecutor
 
             return MPIPoolExecutor(initializer=_prepare,
@@ -97,7 +140,7 @@ class Pool:
                                    _prepare, (self._initializer, self._initargs))
 
 
-def _ranks() -> int:
+def ranks() -> int:
     """Ranks that an MPI launcher started; 1 without one."""
     return max(int(os.environ.get(name, "1"))
                for name in ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "PMIX_SIZE"))

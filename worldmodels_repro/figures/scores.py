@@ -20,6 +20,7 @@ from worldmodels_repro.figures.style import (
     needed,
     new_figure,
 )
+from worldmodels_repro.records import Evaluation, Judgement, Summary
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import load_csv, load_json, load_json_lines
 
@@ -36,7 +37,7 @@ def generations(run: Run) -> Figure:
     """
     folder = run.folder("evolve")
     path = needed(folder / "generations.csv", "evolve")
-    rows = load_csv(path)
+    rows = load_csv(path, "generation", "best", "mean", "std", "worst", "steps")
     if not rows:
         raise UserError(f"{path} holds no generation yet")
     table = {name: np.array([row[name] for row in rows], float)
@@ -52,7 +53,7 @@ def generations(run: Run) -> Figure:
                     alpha=0.25, linewidth=0, label="mean ± std")
     ax.plot(x, table["best"], color=BLUE, linewidth=0.5 * line)
     ax.plot(x, table["mean"], color=BLUE, linewidth=line, label="population's mean")
-    evaluations = load_json_lines(folder / "evaluations.jsonl")
+    evaluations = load_json_lines(folder / "evaluations.jsonl", Evaluation)
     if evaluations:
         few = len(evaluations) <= 20
         spread = [1.96 * row["std"] / np.sqrt(row["episodes"]) for row in evaluations]
@@ -75,7 +76,7 @@ def evaluation(run: Run) -> Figure:
     Raises:
         UserError: nothing has been evaluated.
     """
-    result = load_json(needed(run.folder("evaluate") / "evaluation.json", "evaluate"))
+    result = load_json(needed(run.folder("evaluate") / "evaluation.json", "evaluate"), Judgement)
     players = list(result["results"])
     figure = new_figure(COLUMN, 0.8 + 0.5 * len(players))
     ax = figure.subplots()
@@ -101,7 +102,7 @@ def evaluation(run: Run) -> Figure:
     return figure
 
 
-def _count(row: dict[str, Any]) -> str:
+def _count(row: Summary) -> str:
     return f"{row['episodes']} episode" + "s" * (row["episodes"] != 1)
 
 

@@ -12,7 +12,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from worldmodels_repro.models.weights import set_training_state, training_state
-from worldmodels_repro.storage import load_npz, save_npz
+from worldmodels_repro.storage import Arrays, load_step, resume_checkpoint, save_checkpoint
 
 
 def device_line() -> str:
@@ -33,7 +33,7 @@ def device_line() -> str:
 
 def save_training(path: Path, model: Any, step: int) -> None:
     """Write weights, optimiser state and how far training came, in one file."""
-    save_npz(path, training_state(model) | {"step": np.array(step)}, level=0)
+    save_checkpoint(path, training_state(model) | {"step": np.array(step)})
 
 
 def resume_training(path: Path, model: Any) -> int:
@@ -42,11 +42,11 @@ def resume_training(path: Path, model: Any) -> int:
     Raises:
         UserError: the file does not fit the model.
     """
-    if not path.exists():
-        return 0
-    state = load_npz(path)
-    set_training_state(model, state, str(path))
-    return int(state["step"])
+    def use(state: Arrays, source: str) -> int:
+        set_training_state(model, state, source)
+        return load_step(state, source)
+
+    return resume_checkpoint(path, use) or 0
 
 
 class SummaryWriter:

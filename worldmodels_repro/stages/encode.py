@@ -26,6 +26,7 @@ from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import Arrays, load_npz, save_npz
 
+MIRRORED = 15.0  # seconds between mirrorings of a mirrored run
 BATCH = 50  # frames an encoder call: episodes of 1,000 steps divide by it
 
 
@@ -53,8 +54,10 @@ def run(stage_run: Run) -> None:
                                            if name.startswith("encoder/")})
     waiting = [name for name in episodes if not _is_whole(episode_file(folder, name))]
     with (Progress("latents", len(episodes), "episodes", len(episodes) - len(waiting)) as progress,
-          Pool(stage_run.config.evolve.workers, _prepare, (encoding,)) as pool):
+          Pool(stage_run.config.evolve.workers, _prepare, (encoding,),
+                stage_run.config.evolve.hang_after) as pool):
         for _ in pool.map(_encode, waiting):
+            stage_run.checkpoint("latents", every=MIRRORED)
             progress.add()
     stage_run.finish("latents", time.monotonic() - started, episodes=len(episodes))
 

@@ -17,6 +17,7 @@ from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.evolution.players import Players, WorldSpec
 from worldmodels_repro.evolution.pool import Pool
 from worldmodels_repro.progress import Progress
+from worldmodels_repro.records import Judgement, Score
 from worldmodels_repro.run import Run, versions
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import summary
@@ -37,7 +38,7 @@ def run(stage_run: Run) -> None:
     agent = load_agent(stage_run.path)
     game = GAMES[config.game]
     log = folder / "episodes.jsonl"
-    played = load_json_lines(log)
+    played = load_json_lines(log, Score)
 
     def waiting(player: str, episodes: int) -> list[int]:
         """Seeds of the held-out tracks that this player has not driven yet."""
@@ -46,7 +47,7 @@ def run(stage_run: Run) -> None:
         return [seed for seed in seeds if seed not in driven]
 
     def keep(player: str, seed: int, score: float, steps: int) -> None:
-        row = {"player": player, "seed": seed, "score": round(score, 4), "steps": steps}
+        row: Score = {"player": player, "seed": seed, "score": round(score, 4), "steps": steps}
         append_json_line(log, row)
         played.append(row)
         progress.add(1, f"{player} {score:.0f}")
@@ -57,16 +58,19 @@ def run(stage_run: Run) -> None:
         seeds = waiting("agent", settings.episodes)
         spec = WorldSpec(agent.body, "original", SLOTS)
         if seeds:
-            with Players(spec, config.evolve.workers, SLOTS) as players:
+            with Players(spec, config.evolve.workers, SLOTS,
+                         config.evolve.hang_after) as players:
                 for first in range(0, len(seeds), batch := SLOTS * 4):
                     part = seeds[first:first + batch]
                     result = players.play(agent.weights[None], np.zeros(len(part), int), part,
                                           game.max_steps)
                     for seed, score, steps in zip(part, result.returns, result.steps, strict=True):
                         keep("agent", seed, float(score), int(steps))
+                    stage_run.checkpoint("evaluate")
         seeds = waiting("random", settings.random_episodes)
         if seeds:
-            with Pool(config.evolve.workers, _prepare, (config.game,)) as pool:
+            with Pool(config.evolve.workers, _prepare, (config.game,),
+                      config.evolve.hang_after) as pool:
                 for seed, (score, steps) in zip(seeds, pool.map(_play_randomly, seeds),
                                                 strict=True):
                     keep("random", seed, score, steps)
@@ -88,7 +92,7 @@ def run(stage_run: Run) -> None:
 
 def table(stage_run: Run) -> str:
     """The results as a plain table."""
-    result = load_json(stage_run.folder("evaluate") / "evaluation.json")
+    result = load_json(stage_run.folder("evaluate") / "evaluation.json", Judgement)
     lines = [f"{result['environment']}, unmodified, held-out tracks ({stage_run.path})",
              f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval"]
     lines += [f"{player:8s}{row['episodes']:9d}{row['mean']:9.1f}{row['std']:8.1f}   "

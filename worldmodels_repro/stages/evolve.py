@@ -19,13 +19,17 @@ from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.evolution.players import Players, WorldSpec
 from worldmodels_repro.evolution.strategy import Strategy
 from worldmodels_repro.progress import Progress
+from worldmodels_repro.records import Evaluation
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import (
+    Arrays,
     append_json_line,
     load_csv,
     load_json_lines,
-    load_npz,
+    load_step,
+    resume_checkpoint,
+    save_checkpoint,
     save_csv,
     save_json,
     save_json_lines,
@@ -48,9 +52,10 @@ def run(stage_run: Run) -> None:
     strategy = Strategy(start, settings.sigma, settings.population,
                         episode_seed(config.seed, "models", 5), settings.diagonal)
     generation = _resume(folder, strategy)
-    rows = [row for row in load_csv(folder / "generations.csv") if row["generation"] <= generation]
+    rows = [row for row in load_csv(folder / "generations.csv", "generation", "steps", "hours")
+            if row["generation"] <= generation]
     spec = WorldSpec(body, settings.renderer, settings.slots)
-    with (Players(spec, settings.workers, settings.chunk) as players,
+    with (Players(spec, settings.workers, settings.chunk, settings.hang_after) as players,
           Progress("evolve", settings.generations, "generations", generation) as progress):
         progress.say(f"{body.shape.weights} weights, {settings.population} candidates x "
                      f"{settings.rollouts} episodes")
@@ -63,8 +68,9 @@ def run(stage_run: Run) -> None:
                 _evaluate_mean(strategy, players, config.seed, generation, settings, stage_run)
             # The rows first: on resume, rows beyond the checkpoint are dropped.
             save_csv(folder / "generations.csv", rows)
-            save_npz(folder / "strategy.npz", strategy.state() |
-                     {"generation": np.array(generation)}, level=0)
+            save_checkpoint(folder / "strategy.npz",
+                            strategy.state() | {"step": np.array(generation)})
+            stage_run.checkpoint("evolve")
             progress.add(1, f"best {row['best']:.0f}, mean {row['mean']:.0f}, "
                             f"sigma {row['sigma']:.3f}, "
                             f"{row['steps'] / row['seconds']:.0f} steps/s")
@@ -105,10 +111,11 @@ def _evaluate_mean(strategy: Strategy, players: Players, seed: int, generation: 
     # Whole episodes, whatever training cuts short: this is what selects the agent.
     played = players.play(mean[None], np.zeros(len(tracks), int), tracks,
                           GAMES[stage_run.config.game].max_steps)
-    row = {"generation": generation, "episodes": len(tracks),
-           "mean": round(float(played.returns.mean()), 3),
-           "std": round(float(played.returns.std(ddof=1)) if len(tracks) > 1 else 0.0, 3),
-           "steps": int(played.steps.sum())}
+    row: Evaluation = {
+        "generation": generation, "episodes": len(tracks),
+        "mean": round(float(played.returns.mean()), 3),
+        "std": round(float(played.returns.std(ddof=1)) if len(tracks) > 1 else 0.0, 3),
+        "steps": int(played.steps.sum())}
     best = _best_evaluation(folder, before=generation)
     save_npz(folder / "agents" / f"generation-{generation:05d}.npz", {"weights": mean})
     append_json_line(folder / "evaluations.jsonl", row)
@@ -117,8 +124,8 @@ def _evaluate_mean(strategy: Strategy, players: Players, seed: int, generation: 
         save_json(folder / "agent.json", {"run": stage_run.path.name, **row})
 
 
-def _best_evaluation(folder: Path, before: int | None = None) -> dict[str, Any] | None:
-    rows = [row for row in load_json_lines(folder / "evaluations.jsonl")
+def _best_evaluation(folder: Path, before: int | None = None) -> Evaluation | None:
+    rows = [row for row in load_json_lines(folder / "evaluations.jsonl", Evaluation)
             if before is None or row["generation"] < before]
     return max(rows, key=lambda row: row["mean"], default=None)
 
@@ -129,15 +136,15 @@ def _resume(folder: Path, strategy: Strategy) -> int:
     An evaluation of a generation beyond it (the run was killed in between) is dropped; it will
     come again.
     """
-    checkpoint = folder / "strategy.npz"
-    if not checkpoint.exists():
-        generation = 0
-    else:
-        state = load_npz(checkpoint)
-        generation = int(state.pop("generation", np.array(0)))
-        strategy.restore(state, str(checkpoint))
+    def use(state: Arrays, source: str) -> int:
+        step = load_step(state, source)
+        del state["step"]
+        strategy.restore(state, source)
+        return step
+
+    generation = resume_checkpoint(folder / "strategy.npz", use) or 0
     evaluations = folder / "evaluations.jsonl"
-    rows = load_json_lines(evaluations)
+    rows = load_json_lines(evaluations, Evaluation)
     kept = [row for row in rows if row["generation"] <= generation]
     if len(kept) < len(rows):
         save_json_lines(evaluations, kept)

@@ -50,7 +50,7 @@ def run(stage_run: Run) -> None:
     if not own.exists():
         raise UserError(f"{stage_run.path} holds no run to draw: type "
                         f"worldmodels rollouts --run {stage_run.path} --config YAML first")
-    stage_run = Run(stage_run.path, load_config(own))
+    stage_run = Run(stage_run.path, load_config(own), stage_run.mirror)
     folder = stage_run.folder("figures")
     drawn = 0
     with Progress("figures", len(FIGURES) + len(GIFS), "files") as progress:
@@ -68,6 +68,7 @@ def run(stage_run: Run) -> None:
             attempt(name, partial(_draw, stage_run, folder, name, figure))
         for name, cast in GIFS.items():
             attempt(name, partial(_film, stage_run, folder, name, cast))
+    stage_run.checkpoint("figures")
     if not drawn:
         raise UserError(f"{stage_run.path} holds nothing to draw yet: type "
                         f"worldmodels rollouts --run {stage_run.path}, then the stages after it")
@@ -99,7 +100,7 @@ def _halfway(stage_run: Run, seed: int) -> tuple[RandomPolicy, str]:
         raise UserError(f"{folder} holds {len(past)} agents, none is half-way")
     middle = past[(len(past) - 1) // 2]
     agent = load_agent(stage_run.path)
-    agent = Agent(agent.body, load_npz(middle, ["weights"])["weights"], {})
+    agent = Agent(agent.body, load_npz(middle, ["weights"])["weights"], agent.origin)
     return DrivenByAgent(agent, generator(seed)), _called(int(middle.stem.split("-")[1]))
 
 

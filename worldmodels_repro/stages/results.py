@@ -6,6 +6,7 @@ from typing import Any
 
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.progress import clock
+from worldmodels_repro.records import Judgement, Marker
 from worldmodels_repro.run import STAGES, Run
 from worldmodels_repro.stages.evaluate import table
 from worldmodels_repro.storage import load_csv, load_json
@@ -34,7 +35,7 @@ def costs(stage_run: Run) -> str:
         marker = stage_run.folder(stage) / "stage.json"
         if not marker.exists():
             continue
-        record = load_json(marker)
+        record = load_json(marker, Marker)
         state = "" if record["state"] == "done" else ", not finished"
         seconds += record["seconds"]
         lines.append(f"{stage:10s}{clock(record['seconds']):>9s}   "
@@ -62,13 +63,13 @@ def _size(stage_run: Run, stage: str, facts: dict[str, Any]) -> str:
         return f"{epochs} epochs, " + _many(facts, training_frames="frames",
                                             parameters="parameters")
     if stage == "memory":
-        rows = load_csv(folder / "history.csv")
+        rows = load_csv(folder / "history.csv", "step")
         steps = rows[-1]["step"] if rows else 0
         return f"{steps:,} gradient steps, " + _many(facts, parameters="parameters")
     if stage == "evolve":
         return _many(facts, generations="generations", steps="steps of the game")
     if stage == "evaluate":
-        episodes = load_json(folder / "evaluation.json")["episodes"]
+        episodes = load_json(folder / "evaluation.json", Judgement)["episodes"]
         steps = sum(row["steps"] for rows in episodes.values() for row in rows)
         return f"{sum(map(len, episodes.values())):,} episodes, {steps:,} steps of the game"
     return _many(facts, episodes="episodes")

@@ -20,10 +20,13 @@ from worldmodels_repro.envs.policies import Brownian, Held, RandomNetwork, Rando
 from worldmodels_repro.envs.registry import GAMES, Game, Renderer
 from worldmodels_repro.evolution.pool import Pool
 from worldmodels_repro.progress import Progress
+from worldmodels_repro.records import ManifestLine
 from worldmodels_repro.run import Run, versions
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.storage import append_json_line, load_json_lines, save_npz
 from worldmodels_repro.worlds.agent import Agent, DrivenByAgent, load_agent
+
+MIRRORED = 15.0  # seconds between mirrorings of a mirrored run
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def run(stage_run: Run) -> None:
         return
     started = time.monotonic()
     manifest = folder / "manifest.jsonl"
-    done = {line["episode"] for line in load_json_lines(manifest)}
+    done = {line["episode"] for line in load_json_lines(manifest, ManifestLine)}
     # An episode is known by its policy and number: asking for more changes none that is there.
     episodes = [Episode(f"{policy}-{number:06d}", policy,
                         episode_seed(stage_run.config.seed, "rollouts", kind, number))
@@ -73,11 +76,13 @@ def run(stage_run: Run) -> None:
              "versions": versions()}
     waiting = [episode for episode in episodes if episode.name not in done]
     with (Progress("rollouts", len(episodes), "episodes", len(done)) as progress,
-          Pool(stage_run.config.evolve.workers, _prepare, (collector,)) as pool):
+          Pool(stage_run.config.evolve.workers, _prepare, (collector,),
+                stage_run.config.evolve.hang_after) as pool):
         for line in pool.map(_collect, waiting):
             append_json_line(manifest, line | stamp)
+            stage_run.checkpoint("rollouts", every=MIRRORED)
             progress.add(1, f"return {line['return']:.0f} in {line['length']} steps")
-    lines = load_json_lines(manifest)
+    lines = load_json_lines(manifest, ManifestLine)
     stage_run.finish("rollouts", time.monotonic() - started,
                      episodes=sum(line["kept"] for line in lines),
                      frames=sum(line["length"] for line in lines if line["kept"]),

@@ -63,7 +63,8 @@ def run(stage_run: Run) -> None:
         start = Path(settings.start) / "memory" / "weights.npz"
         set_weights(memory, load_weights(start), str(start))
     step = resume_training(folder / "training.npz", memory)
-    history = [row for row in load_csv(folder / "history.csv") if row["step"] <= step]
+    history = [row for row in load_csv(folder / "history.csv", "step", "val_loss")
+               if row["step"] <= step]
     writer = SummaryWriter(folder / "tensorboard")
     with Progress("memory", settings.steps, "steps", step) as progress:
         progress.say(f"{device_line()}; {len(training)} episodes, {len(held_out)} held out")
@@ -92,6 +93,7 @@ def run(stage_run: Run) -> None:
             writer.write(row, step)
             save_csv(folder / "history.csv", history)
             save_training(folder / "training.npz", memory, step)
+            stage_run.checkpoint("memory")
             progress.say(f"step {step}: loss {row['loss']:.4f}, held-out {row['val_loss']:.4f}"
                          + _deaths(row))
     stage_run.finish("memory", time.monotonic() - started, parameters=memory.count_params(),

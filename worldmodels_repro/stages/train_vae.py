@@ -62,7 +62,8 @@ def run(stage_run: Run) -> None:
         start = Path(settings.start) / "vae" / "weights.npz"
         set_weights(vae, load_weights(start), str(start))
     epoch = resume_training(folder / "training.npz", vae)
-    history = [row for row in load_csv(folder / "history.csv") if row["epoch"] <= epoch]
+    history = [row for row in load_csv(folder / "history.csv", "epoch", "val_loss")
+               if row["epoch"] <= epoch]
     validation = _validation_frames(rollouts, held_out, settings, seed)
     pool = FramePool(lambda name: load_episode(rollouts, name, ("frames",))["frames"],
                      settings.pool_mib)
@@ -86,6 +87,7 @@ def run(stage_run: Run) -> None:
             writer.write(row, epoch)
             save_csv(folder / "history.csv", history)
             save_training(folder / "training.npz", vae, epoch)
+            stage_run.checkpoint("vae")
             progress.say(f"epoch {epoch}: loss {row['loss']:.2f}, held-out {row['val_loss']:.2f} "
                          f"(reconstruction {row['val_reconstruction']:.2f}, KL "
                          f"{row['val_kl']:.2f})")

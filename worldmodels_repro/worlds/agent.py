@@ -14,6 +14,7 @@ from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.recurrence import Recurrence
 from worldmodels_repro.models.runtime import Encoder, Precision
 from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.records import AgentOrigin
 from worldmodels_repro.storage import Arrays, load_json, load_npz
 
 
@@ -66,7 +67,7 @@ class Agent:
 
     body: Body
     weights: np.ndarray
-    origin: dict[str, Any]
+    origin: AgentOrigin
 
 
 def load_body(run: Path, config: Any) -> Body:
@@ -105,7 +106,8 @@ def load_agent(run: Path) -> Agent:
     if weights.shape != (body.shape.weights,):
         raise UserError(f"{run}/evolve/agent.npz holds {weights.shape} weights, its config asks "
                         f"for ({body.shape.weights},): it belongs to another run")
-    return Agent(body, weights.astype(np.float32), load_json(run / "evolve" / "agent.json"))
+    return Agent(body, weights.astype(np.float32),
+                 load_json(run / "evolve" / "agent.json", AgentOrigin))
 
 
 def untrained(memory: Arrays, seed: int) -> Arrays:

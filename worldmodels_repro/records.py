@@ -1,0 +1,81 @@
+"""What the JSON files of a run folder hold: the keys that reading them relies on."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict  # the one that pydantic can check before Python 3.12
+
+
+class Marker(TypedDict):
+    """``stage.json``: what a stage was made with, and how far it is."""
+
+    state: Literal["running", "done"]
+    settings: dict[str, Any]
+    seconds: float
+    facts: NotRequired[dict[str, Any]]
+
+
+# A name becomes a file's: it must not lead out of its folder.
+ManifestLine = TypedDict("ManifestLine", {
+    "episode": Annotated[str, Field(pattern=r"^[a-z]+-[0-9]+$")], "policy": str, "seed": int,
+    "length": int, "return": float, "kept": bool})
+"""A line of ``manifest.jsonl``: one episode that was played."""
+
+
+class Evaluation(TypedDict):
+    """A line of ``evaluations.jsonl``: the CMA mean on the validation tracks."""
+
+    generation: int
+    episodes: int
+    mean: float
+    std: float
+    steps: int
+
+
+class AgentOrigin(TypedDict):
+    """``agent.json``: where an agent comes from, and what it scored where it was chosen."""
+
+    run: str
+    generation: int
+    mean: float
+
+
+class Score(TypedDict):
+    """A line of ``episodes.jsonl``: one judged episode."""
+
+    player: str
+    seed: int
+    score: float
+    steps: int
+
+
+class Summary(TypedDict):
+    """What a results table says of some episodes."""
+
+    episodes: int
+    mean: float
+    std: float
+    ci95: Annotated[list[float], Field(min_length=2, max_length=2)]
+    min: float
+    max: float
+
+
+class JudgedEpisode(TypedDict):
+    """One episode in ``evaluation.json``."""
+
+    seed: int
+    score: float
+    steps: int
+
+
+class Judgement(TypedDict):
+    """``evaluation.json``: by player, every episode and what they come to."""
+
+    environment: str
+    solved: float
+    versions: dict[str, str]
+    agent: AgentOrigin
+    results: dict[str, Summary]
+    episodes: dict[str, list[JudgedEpisode]]
