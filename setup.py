@@ -43,6 +43,8 @@ EXTRAS = {
     "dev": [
         "pytest>=8.4,<10",
         "scipy>=1.15,<2",
+        "moto[server]>=5.1,<6",
+        "asyncssh>=2.21,<3",
         "hypothesis>=6.130,<7",
         "ruff>=0.12,<0.18",
         "mypy>=1.16,<3",
