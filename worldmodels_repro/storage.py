@@ -8,13 +8,13 @@ half of one. Arrays are ``.npz`` with ``allow_pickle=False``; the rest is JSON, 
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import io
 import json
 import os
 import sys
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -83,8 +83,11 @@ def load_npz(path: Path, names: Iterable[str] | None = None,
             return {name: archive[name] for name in wanted}
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run the stage that writes it") from None
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, TypeError,
-            NotImplementedError, AttributeError, SyntaxError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # zipfile and NumPy have a dozen ways to stumble over bad bytes
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise  # the disk, not the file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
             f"{path} is truncated or not a file of this project ({reason}): "

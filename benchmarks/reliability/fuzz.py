@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import tempfile
 import traceback
 from collections import Counter
@@ -62,7 +61,6 @@ def fuzz(times: int, seed: int = 1) -> dict[str, object]:
                     worse.append(f"{name}: not one line: {error!r}")
             except Exception:
                 worse.append(f"{name}: {traceback.format_exc(limit=-2)}")
-                print(worse[-1], file=sys.stderr)
             path.write_bytes(good)
             if list(outside.iterdir()) or sorted(Path(scratch).iterdir()) != [outside, home]:
                 worse.append(f"{name}: something was written outside the run folder")
