@@ -18,8 +18,8 @@ from benchmarks.reliability.compare import difference
 CONFIG = Path(__file__).parents[2] / "tests" / "tiny.yaml"
 STAGES = {"rollouts": "rollouts", "vae": "vae", "latents": "latents", "memory": "memory",
           "evolve": "evolve", "evaluate": "evaluation"}
-MORE = ("--set", "evolve.generations=12", "--set", "vae.epochs=4", "--set", "memory.steps=16",
-        "--set", "evaluate.episodes=6")
+MORE = ("--set", "evolve.generations=12", "--set", "memory.steps=12",
+        "--set", "evaluate.episodes=2", "--set", "evaluate.random_episodes=1")
 
 
 def kills(times: int, seed: int = 1) -> dict[str, object]:

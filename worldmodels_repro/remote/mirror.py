@@ -171,6 +171,8 @@ class Mirror:
                 self._trouble, pause = None, 1.0
                 self._agreed.save()
                 if self._closing and not self._pending:
+                    with contextlib.suppress(RefusedError):  # a right that need not be given
+                        self._store.clear_uploads()
                     self._lease.give_back()
                     return
             except (NoAnswerError, RefusedError) as error:

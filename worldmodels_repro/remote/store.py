@@ -182,6 +182,18 @@ class Store:
         """Remove an object."""
         self._ask(lambda: self._s3.delete_object(Bucket=self._bucket, Key=self._prefix + path))
 
+    def clear_uploads(self) -> None:
+        """Remove the parts of uploads that never came to an end; they would be paid for."""
+
+        def ask() -> None:
+            pages = self._s3.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=self._prefix)
+            for upload in [item for page in pages for item in page.get("Uploads", [])]:
+                self._s3.abort_multipart_upload(Bucket=self._bucket, Key=upload["Key"],
+                                                UploadId=upload["UploadId"])
+
+        self._ask(ask)
+
     def _read(self, question: Callable[[], Result]) -> Result:
         """Ask again and again: boto3 retries requests, not bodies that break off on the way."""
         for attempt in range(_ATTEMPTS - 1):
