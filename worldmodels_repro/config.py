@@ -118,9 +118,10 @@ class Memory(Section):
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Arithmetic of the layers; weights and losses are float32 either way."""
     restart_input: bool = False
-    """M also sees whether the step is an episode's first (the paper's Doom M)."""
+    """M also sees whether the step is an episode's first (the paper's Doom M); sequences then
+    run on from one episode to the next."""
     done: bool = False
-    """A head for 'the episode ends with this step'."""
+    """A head for 'the episode ends with this step' (an episode that is cut does not)."""
     done_weight: Annotated[float, Field(gt=0)] = 10.0
     """Weight of the rare ending steps in that head's cross-entropy."""
     reward: bool = False
@@ -205,7 +206,7 @@ class Evaluate(Section):
 class Config(Section):
     """A whole run."""
 
-    game: Literal["car_racing"] = "car_racing"
+    game: Literal["car_racing", "take_cover"] = "car_racing"
     """The world to learn."""
     seed: Annotated[int, Field(ge=0)] = 1
     """The run's seed; every other one is derived from it."""

@@ -94,9 +94,12 @@ def run(stage_run: Run) -> None:
             save_training(folder / "training.npz", memory, step)
             progress.say(f"step {step}: loss {row['loss']:.4f}, held-out {row['val_loss']:.4f}"
                          + _deaths(row))
+    best_row = min(history, key=lambda row: row["val_loss"])
     stage_run.finish("memory", time.monotonic() - started, parameters=memory.count_params(),
                      training_episodes=len(training), held_out_episodes=held_out,
-                     best_val_loss=min(row["val_loss"] for row in history))
+                     **{f"best_{name}": best_row[name] for name in
+                        ("val_loss", "val_done_recall", "val_done_precision")
+                        if name in best_row})
 
 
 def validate(memory: Any, batches: Any, has_done: bool) -> dict[str, float | None]:
