@@ -88,7 +88,8 @@ class TakeCover(gymnasium.Wrapper[np.ndarray, np.ndarray, Any, Any]):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One tic."""
-        observation, reward, terminated, truncated, info = self.env.step(step_of(action))
+        pressed: Any = step_of(action)
+        observation, reward, terminated, truncated, info = self.env.step(pressed)
         frame = self._frame if terminated else self._see(observation["screen"])
         return frame, float(reward), terminated, truncated, info
 

@@ -26,6 +26,7 @@ from worldmodels_repro.models.quiet import import_keras_quietly
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.statistics import Means
 from worldmodels_repro.storage import load_csv, save_csv
 
 
@@ -69,19 +70,19 @@ def run(stage_run: Run) -> None:
         progress.say(f"{device_line()}; {len(training)} episodes, {len(held_out)} held out")
         while step < settings.steps:
             clock = time.monotonic()
-            memory.reset_metrics()
+            means = Means()
             until = min(settings.steps, step + settings.validate_every)
-            logs: dict[str, float] = {}
             while step < until:
                 rate = max(settings.min_learning_rate,
                            settings.learning_rate * settings.decay**step)
                 memory.optimizer.learning_rate = rate
                 inputs, targets = sequences.batch(settings.batch, generator(seed, step))
                 logs = memory.train_on_batch(inputs, targets, return_dict=True)
+                means.add(logs, targets["valid"].sum())
                 step += 1
                 progress.add(1, f"loss {float(logs['loss']):.4f}")
             row: dict[str, Any] = {"step": step, "learning_rate": rate,
-                   **{name: round(float(value), 5) for name, value in sorted(logs.items())},
+                   **means.rounded(5),
                    **validate(memory, validation.in_order(settings.batch, generator(seed)),
                               settings.done),
                    "seconds": round(time.monotonic() - clock, 2)}
@@ -107,21 +108,19 @@ def validate(memory: Any, batches: Any, has_done: bool) -> dict[str, float | Non
 
     An episode ends once: a dream that ends is one whose logit was above 0 at that very step.
     """
-    memory.reset_metrics()
-    logs: dict[str, float] = {}
+    means = Means()
     hits = ends = alarms = 0.0
     batch: Batch
     for batch in batches:
         inputs, targets = batch
-        logs = memory.test_on_batch(inputs, targets, return_dict=True)
+        means.add(memory.test_on_batch(inputs, targets, return_dict=True), targets["valid"].sum())
         if has_done:
             _, _, _, done, _ = memory.split(memory.predict_on_batch(inputs))
             alarm = (np.asarray(done) > 0) & (targets["valid"] > 0)
             hits += float((alarm * targets["done"]).sum())
             ends += float(targets["done"].sum())
             alarms += float(alarm.sum())
-    row: dict[str, float | None] = {f"val_{name}": round(float(value), 5)
-                                    for name, value in sorted(logs.items())}
+    row: dict[str, float | None] = {**means.rounded(5, "val_")}
     if has_done:
         row |= {"val_done_recall": round(hits / ends, 4) if ends else None,
                 "val_done_precision": round(hits / alarms, 4) if alarms else None}
