@@ -50,8 +50,8 @@ class Means:
     def add(self, logs: dict[str, Any], weight: float) -> None:
         """One batch's means, each over ``weight`` frames or steps."""
         for name, value in logs.items():
-            self._sums[name] = self._sums.get(name, 0.0) + weight * float(value)
-        self._weight += weight
+            self._sums[name] = self._sums.get(name, 0.0) + float(weight) * float(value)
+        self._weight += float(weight)
 
     def rounded(self, digits: int, prefix: str = "") -> dict[str, float]:
         """The means so far, by name in alphabetical order."""
