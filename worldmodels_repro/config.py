@@ -43,7 +43,7 @@ class Rollouts(Section):
         default={"network": 10_000}, json_schema_extra=MORE)
     """Episodes to collect with each policy: network, brownian, held, controller."""
     renderer: Literal["fast", "original"] = "fast"
-    """fast: this project's drawing over the game's own physics; original: the game's own."""
+    """fast: the game's own dynamics, the picture in less time; original: the game's own."""
     max_steps: Positive = 1000
     """Steps after which an episode is cut."""
     min_steps: Positive = 1
@@ -175,9 +175,9 @@ class Evolve(Section):
     untrained_memory: bool = False
     """Ablation: M keeps its random weights."""
     renderer: Literal["fast", "original"] = "fast"
-    """fast: this project's drawing over the game's own physics; original: the game's own."""
+    """fast: the game's own dynamics, the picture in less time; original: the game's own."""
     precision: Literal["f32", "bf16"] = "f32"
-    """Arithmetic of V's encoder in the workers."""
+    """Arithmetic of V's encoder and of M's products in the workers."""
     evaluate_every: Positive = 25
     """Generations between evaluations of the CMA mean."""
     evaluate_rollouts: Positive = 1024

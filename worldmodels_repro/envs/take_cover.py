@@ -42,8 +42,8 @@ def crop_and_resize(screen: np.ndarray) -> np.ndarray:
     """Reduce a screen (240, 320, 3) uint8 to what V sees, (64, 64, 3) uint8.
 
     Rows 0 to 199 are kept. A pixel is the mean over 5 columns and 3 rows around its place,
-    which is 5 columns by 3.125 rows large: within 0.3 of 255 of the exact mean over areas on
-    average, and 2.5 times as fast.
+    which is 5 columns by 3.125 rows large: within 0.3 of 255 of the exact mean over areas, the
+    mean over a frame's pixels, and 2.5 times as fast.
 
     Raises:
         ValueError: the screen has another shape or type.
