@@ -12,10 +12,10 @@ from worldmodels_repro.worlds.agent import Body, untrained
 UNITS, INPUTS = 256, 35  # M's units, and z and an action
 
 
-def memory_weights() -> Arrays:
+def memory_weights(inputs: int = INPUTS, units: int = UNITS) -> Arrays:
     """M's LSTM as it is before any training."""
-    shapes = {"lstm/kernel": (INPUTS, 4 * UNITS), "lstm/recurrent_kernel": (UNITS, 4 * UNITS),
-              "lstm/bias": (4 * UNITS,)}
+    shapes = {"lstm/kernel": (inputs, 4 * units), "lstm/recurrent_kernel": (units, 4 * units),
+              "lstm/bias": (4 * units,)}
     return untrained({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, 0)
 
 
@@ -23,6 +23,12 @@ def body(precision: Precision) -> Body:
     """The paper's CarRacing agent but for its controller."""
     return Body("car_racing", encoder_weights(), memory_weights(), ("z", "h"), 0, True, True,
                 precision)
+
+
+def doom_body(precision: Precision) -> Body:
+    """The paper's Doom agent but for its controller."""
+    return Body("take_cover", encoder_weights(64), memory_weights(66, 512), ("z", "c", "h"), 0,
+                False, True, precision, restart_input=True)
 
 
 def controllers(count: int, weights: int, seed: int) -> np.ndarray:

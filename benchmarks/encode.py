@@ -81,7 +81,7 @@ def _installed(module: str) -> bool:
         return False
 
 
-def encoder_weights() -> Weights:
+def encoder_weights(z: int = Z) -> Weights:
     rng = np.random.default_rng(0)
     weights: Weights = {}
     channels = 3
@@ -89,7 +89,7 @@ def encoder_weights() -> Weights:
     for i, filters in enumerate(FILTERS, start=1):
         shapes.append((f"conv{i}", (4, 4, channels, filters)))
         channels = filters
-    shapes += [("mu", (1024, Z)), ("logvar", (1024, Z))]
+    shapes += [("mu", (1024, z)), ("logvar", (1024, z))]
     for name, shape in shapes:
         scale = np.sqrt(2 / np.prod(shape[:-1]))
         weights[f"encoder/{name}/kernel"] = rng.normal(0, scale, shape).astype(np.float32)

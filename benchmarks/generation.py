@@ -30,7 +30,7 @@ def generation(scale: Scale) -> list[Row]:
                 "generations": 1 + TIMED, "evaluate_every": 1 + TIMED, "evaluate_rollouts": 1}
     rates = take_turns({
         "evolve": Contender(_evolve, (settings,), one_core=False),
-        "loop": Contender(project_loop, ("bf16", steps, WAVES * SLOTS)),
+        "loop": Contender(project_loop, (body, "bf16", steps, WAVES * SLOTS)),
     }, scale.rounds)
     ideal = [rate * cores for rate in rates["loop"]]
     return [compare("generation", f"steps/s on {cores} cores", rates["evolve"], ideal,

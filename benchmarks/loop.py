@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ def loop(scale: Scale) -> list[Row]:
     steps = scale.pick(1000, 20)
     with tempfile.TemporaryDirectory() as folder:
         drives = Path(folder) / "drives.npz"
-        in_process(record_drives, drives, steps)
+        in_process(record_drives, body, drives, steps)
         contenders = {
-            "bf16": Contender(project_loop, ("bf16", steps, WAVES * SLOTS)),
-            "f32": Contender(project_loop, ("f32", steps, WAVES * SLOTS)),
+            "bf16": Contender(project_loop, (body, "bf16", steps, WAVES * SLOTS)),
+            "f32": Contender(project_loop, (body, "f32", steps, WAVES * SLOTS)),
             "gymnasium": Contender(_gymnasium, (drives,)),
             "physics": Contender(_physics, (drives,)),
             "keras": Contender(keras_loop, (scale.pick(200, 3), steps)),
@@ -60,9 +61,10 @@ def loop(scale: Scale) -> list[Row]:
     return rows
 
 
-def project_loop(precision: Precision, steps: int, episodes: int) -> Stretch:
-    """A worker's world; a stretch plays ``episodes`` of ``steps`` steps, tracks included."""
-    agent = body(precision)
+def project_loop(build: Callable[[Precision], Body], precision: Precision, steps: int,
+                 episodes: int) -> Stretch:
+    """A worker's world; a stretch plays ``episodes`` of ``steps`` steps, resets included."""
+    agent = build(precision)
     world = RealWorld(agent, SLOTS, "fast")
     play(world, agent.shape, controllers(SLOTS, agent.shape.weights, 0), list(range(SLOTS)), 2)
 
@@ -82,16 +84,16 @@ class _RecordingWorld(RealWorld):
     def __init__(self, agent: Body, slots: int):
         super().__init__(agent, slots, "fast")
         self._squash = GAMES[agent.game].squash
-        self.actions: list[np.ndarray] = []  # each (slots, 3)
+        self.actions: list[np.ndarray] = []  # each (slots, actions)
 
     def step(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.actions.append(self._squash(outputs))
         return super().step(outputs)
 
 
-def record_drives(path: Path, steps: int) -> None:
-    """Write what one batch of the loop does, for others to do after it on the same tracks."""
-    agent = body("bf16")
+def record_drives(build: Callable[[Precision], Body], path: Path, steps: int) -> None:
+    """Write what one batch of the loop does, for others to do after it from the same seeds."""
+    agent = build("bf16")
     world = _RecordingWorld(agent, SLOTS)
     played = play(world, agent.shape, controllers(SLOTS, agent.shape.weights, 0),
                   list(range(SLOTS)), steps)

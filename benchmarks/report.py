@@ -33,6 +33,7 @@ GOALS = {
     "env.envpool": Goal("ratio", 2.0, 3.5),
     "loop.bf16.gymnasium": Goal("ratio", 10.0, 16.0),
     "loop.bf16.limit": Goal("ratio", 0.5, 0.8),
+    "doom.bf16.vizdoom": Goal("ratio", 0.5, 0.7),
     "generation": Goal("ratio", 0.85, 0.95),
     "vae_train.bf16": Goal("ratio", 1.7, 2.2),
     "worker_memory": Goal("value", 300.0, 180.0, at_most=True),

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What all scripts share: .venv with this project in it. Sourced; quick when nothing is to do.
 #   WORLDMODELS_PYTHON   the Python to make .venv with (default: the first of 3.11-3.13 there is)
-#   WORLDMODELS_EXTRAS   extras to install, e.g. "dev" or "gpu,doom" (added to those there)
+#   WORLDMODELS_EXTRAS   extras to install, e.g. "dev" or "gpu,doom" (added to those there, and
+#                        to the one that the config's game needs)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -19,9 +20,20 @@ find_python() {
     return 2
 }
 
+# Whether a config, or the config it starts from, names Doom's game.
+plays_doom() {
+    local base
+    grep -Eqs '^game: *take_cover' "$1" && return
+    base=$(sed -n 's/^base: *//p' "$1" 2>/dev/null)
+    [ -n "$base" ] && ! grep -Eq '^game:' "$1" && plays_doom "$(dirname "$1")/$base"
+}
+
 # The folder of wheels is whole only when the stamp says so: an interrupted install starts again.
 stamp=.venv/installed
 extras=${WORLDMODELS_EXTRAS:-}
+if [[ " $* " == *" game=take_cover "* ]] || plays_doom "${1:-}"; then
+    extras=doom${extras:+,$extras}
+fi
 [ -f "$stamp" ] && extras=$(tail -n 1 "$stamp" | tr ',' '\n' | cat - <(tr ',' '\n' <<<"$extras") |
     sed '/^$/d' | sort -u | paste -sd, -)
 wanted=$(sha256sum setup.py constraints.txt | sha256sum | cut -d' ' -f1)

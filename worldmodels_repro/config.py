@@ -43,7 +43,7 @@ class Rollouts(Section):
         default={"network": 10_000}, json_schema_extra=MORE)
     """Episodes to collect with each policy: network, brownian, held, controller."""
     renderer: Literal["fast", "original"] = "fast"
-    """fast: this project's drawing over the game's own physics; original: the game's own."""
+    """fast: the game's own dynamics, the picture in less time; original: the game's own."""
     max_steps: Positive = 1000
     """Steps after which an episode is cut."""
     min_steps: Positive = 1
@@ -118,9 +118,10 @@ class Memory(Section):
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Arithmetic of the layers; weights and losses are float32 either way."""
     restart_input: bool = False
-    """M also sees whether the step is an episode's first (the paper's Doom M)."""
+    """M also sees whether the step is an episode's first (the paper's Doom M); sequences then
+    run on from one episode to the next."""
     done: bool = False
-    """A head for 'the episode ends with this step'."""
+    """A head for 'the episode ends with this step' (an episode that is cut does not)."""
     done_weight: Annotated[float, Field(gt=0)] = 10.0
     """Weight of the rare ending steps in that head's cross-entropy."""
     reward: bool = False
@@ -174,9 +175,9 @@ class Evolve(Section):
     untrained_memory: bool = False
     """Ablation: M keeps its random weights."""
     renderer: Literal["fast", "original"] = "fast"
-    """fast: this project's drawing over the game's own physics; original: the game's own."""
+    """fast: the game's own dynamics, the picture in less time; original: the game's own."""
     precision: Literal["f32", "bf16"] = "f32"
-    """Arithmetic of V's encoder in the workers."""
+    """Arithmetic of V's encoder and of M's products in the workers."""
     evaluate_every: Positive = 25
     """Generations between evaluations of the CMA mean."""
     evaluate_rollouts: Positive = 1024
@@ -207,7 +208,7 @@ class Evaluate(Section):
 class Config(Section):
     """A whole run."""
 
-    game: Literal["car_racing"] = "car_racing"
+    game: Literal["car_racing", "take_cover"] = "car_racing"
     """The world to learn."""
     seed: Annotated[int, Field(ge=0)] = 1
     """The run's seed; every other one is derived from it."""

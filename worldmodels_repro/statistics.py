@@ -1,4 +1,4 @@
-"""Scores, summed up: mean, standard deviation and a 95 % bootstrap interval of the mean."""
+"""Numbers, summed up: scores with a 95 % bootstrap interval of their mean, and batches' losses."""
 
 from __future__ import annotations
 
@@ -35,3 +35,25 @@ def summary(scores: list[float]) -> Summary:
             "std": round(float(values.std(ddof=1)) if len(values) > 1 else 0.0, 3),
             "ci95": [round(low, 3), round(high, 3)],
             "min": round(float(values.min()), 3), "max": round(float(values.max()), 3)}
+
+
+class Means:
+    """Means over batches of what ``train_on_batch`` and ``test_on_batch`` return.
+
+    Keras forgets what came before at every such call.
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._weight = 0.0
+
+    def add(self, logs: dict[str, Any], weight: float) -> None:
+        """One batch's means, each over ``weight`` frames or steps."""
+        for name, value in logs.items():
+            self._sums[name] = self._sums.get(name, 0.0) + float(weight) * float(value)
+        self._weight += float(weight)
+
+    def rounded(self, digits: int, prefix: str = "") -> dict[str, float]:
+        """The means so far, by name in alphabetical order."""
+        return {prefix + name: round(self._sums[name] / self._weight, digits)
+                for name in sorted(self._sums)}

@@ -7,3 +7,8 @@ gymnasium.register(
     entry_point="worldmodels_repro.envs.car_racing:FastCarRacing",
     max_episode_steps=1000,
 )
+gymnasium.register(
+    id="worldmodels/TakeCoverFast-v0",
+    entry_point="worldmodels_repro.envs.take_cover:fast_take_cover",
+    max_episode_steps=2100,
+)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import gymnasium
 import numpy as np
 
-from worldmodels_repro.envs.car_racing import check_gymnasium, crop_and_resize
+from worldmodels_repro.envs import car_racing, take_cover
 from worldmodels_repro.errors import UserError
 
 Renderer = Literal["fast", "original"]
@@ -25,42 +25,49 @@ class Game:
     Attributes:
         name: as configs write it.
         judge_id: the unmodified environment that scores are reported on.
-        fast_id: the same dynamics, drawn as 64x64x3 frames; None where there is none.
-        see: the judge's observation -> what V sees, (64, 64, 3) uint8.
+        fast_id: the same dynamics as 64x64x3 frames, in less time.
+        frames: the judge's environment -> one that shows V's frames, (64, 64, 3) uint8, and takes
+            the game's actions, (actions,) float32.
+        require: refuses what is installed where the game can't be played with it (UserError).
+        first_action: what the first number of an action is called.
         low, high: (actions,) the range of each action.
         squash: C's tanh outputs (B, actions) -> actions in range, row by row.
         solved: the score that counts as solved.
         max_steps: the longest episode that is judged.
+        fps: steps a second for those who watch or play.
     """
 
     name: str
     judge_id: str
-    fast_id: str | None
-    see: Callable[[Any], np.ndarray]
+    fast_id: str
+    frames: Callable[[gymnasium.Env[Any, Any]], gymnasium.Env[np.ndarray, np.ndarray]]
+    require: Callable[[Renderer], None]
+    first_action: str
     low: np.ndarray
     high: np.ndarray
     squash: Callable[[np.ndarray], np.ndarray]
     solved: float
     max_steps: int
+    fps: int = 50
 
     @property
     def actions(self) -> int:
         """Numbers in an action."""
         return len(self.low)
 
-    def make(self, renderer: Renderer) -> gymnasium.Env[np.ndarray, np.ndarray]:
-        """An environment whose observations are V's frames, (64, 64, 3) uint8.
+    def make(self, renderer: Renderer,
+             render_mode: str | None = None) -> gymnasium.Env[np.ndarray, np.ndarray]:
+        """An environment of V's frames, (64, 64, 3) uint8, whose episodes end by ``max_steps``.
 
         Raises:
-            UserError: the fast renderer was not checked against the gymnasium that is installed.
+            UserError: it can't be played with what is installed.
         """
-        if renderer == "original" or self.fast_id is None:
-            return Seen(gymnasium.make(self.judge_id, disable_env_checker=True), self.see)
-        try:
-            check_gymnasium()
-        except RuntimeError as error:
-            raise UserError(str(error)) from None
-        return gymnasium.make(self.fast_id, disable_env_checker=True)
+        self.require(renderer)
+        if renderer == "fast":
+            return gymnasium.make(self.fast_id, disable_env_checker=True, render_mode=render_mode)
+        return self.frames(gymnasium.make(
+            self.judge_id, disable_env_checker=True, render_mode=render_mode,
+            max_episode_steps=self.max_steps))
 
 
 class Seen(gymnasium.ObservationWrapper[np.ndarray, np.ndarray, Any]):
@@ -76,6 +83,14 @@ class Seen(gymnasium.ObservationWrapper[np.ndarray, np.ndarray, Any]):
         return self._see(observation)
 
 
+def _require_gymnasium(renderer: Renderer) -> None:
+    if renderer == "fast":
+        try:
+            car_racing.check_gymnasium()
+        except RuntimeError as error:
+            raise UserError(str(error)) from None
+
+
 def _steer_gas_brake(values: np.ndarray) -> np.ndarray:
     """tanh outputs -> steer in [-1, 1], gas in [0, 1], brake in [0, 1] (released code)."""
     actions = values.astype(np.float32)
@@ -89,11 +104,27 @@ GAMES: dict[str, Game] = {
         name="car_racing",
         judge_id="CarRacing-v3",
         fast_id="worldmodels/CarRacingFast-v0",
-        see=crop_and_resize,
+        frames=lambda env: Seen(env, car_racing.crop_and_resize),
+        require=_require_gymnasium,
+        first_action="steering",
         low=np.array([-1.0, 0.0, 0.0], np.float32),
         high=np.array([1.0, 1.0, 1.0], np.float32),
         squash=_steer_gas_brake,
         solved=900.0,
         max_steps=1000,
+    ),
+    "take_cover": Game(
+        name="take_cover",
+        judge_id=take_cover.JUDGE,
+        fast_id="worldmodels/TakeCoverFast-v0",
+        frames=take_cover.TakeCover,
+        require=lambda renderer: take_cover.require_vizdoom(),
+        first_action="left or right",
+        low=np.array([-1.0], np.float32),
+        high=np.array([1.0], np.float32),
+        squash=lambda outputs: outputs.astype(np.float32),
+        solved=750.0,
+        max_steps=take_cover.MAX_TICS,
+        fps=35,
     ),
 }

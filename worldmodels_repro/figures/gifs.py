@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import gymnasium
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -20,7 +19,7 @@ from worldmodels_repro.models.runtime import Decoder, Encoder
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.run import Run
 
-EVERY, MILLISECONDS = 10, 100  # a picture of every tenth step, shown so long: twice real time
+EVERY, PACE = 10, 2.0  # a picture of every tenth step, at twice real time
 SIDE = 192  # pixels: V's frames, three times as large, and the game's height
 MARGIN, LINE = 8, 18
 
@@ -66,20 +65,18 @@ def record(run: Run, player: RandomPolicy, seed: int, path: Path, max_steps: int
     weights = load_weights(needed(run.folder("vae") / "weights.npz", "vae"))
     game = GAMES[run.config.game]
     easel = _Easel(Encoder(weights, 1), Decoder(weights, 1), name)
-    env: gymnasium.Env[Any, Any] = gymnasium.make(game.judge_id, render_mode="rgb_array",
-                                                  disable_env_checker=True)
+    env = game.make("original", render_mode="rgb_array")
     film, over = Film(), False
-    frame = game.see(env.reset(seed=seed)[0])
+    frame, _ = env.reset(seed=seed)
     film.pictures.append(easel.paint(env.render(), frame, film))
     while not over:
-        observation, reward, terminated, truncated, _ = env.step(player.act(frame))
-        frame = game.see(observation)
+        frame, reward, terminated, truncated, _ = env.step(player.act(frame))
         film.score, film.steps = film.score + float(reward), film.steps + 1
         over = terminated or truncated or film.steps >= max_steps
         if over or film.steps % EVERY == 0:
             film.pictures.append(easel.paint(env.render(), frame, film))
     env.close()
-    write_gif(path, film.pictures, MILLISECONDS)
+    write_gif(path, film.pictures, round(1000 * EVERY / game.fps / PACE))
     return film
 
 

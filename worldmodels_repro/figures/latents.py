@@ -16,6 +16,7 @@ from worldmodels_repro.data.episodes import (
     kept_episodes,
     load_episode,
 )
+from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.layout import embed, spread_out
 from worldmodels_repro.figures.style import GREY, PAGE, new_figure
@@ -24,8 +25,6 @@ from worldmodels_repro.seeds import generator
 
 FRAMES, EPISODES = 2500, 50  # at most, spread evenly
 THUMBNAILS = 22
-HALF_SECOND = 25  # steps
-STEERING = {"car_racing": "steering"}  # what the first number of an action is called
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def latents(run: Run) -> Figure:
     _plain(ax)
     _thumbnails(ax, run, points, sample)
     panels = (
-        (STEERING.get(run.config.game, "action"), sample.action, "managua"),
+        (GAMES[run.config.game].first_action, sample.action, "managua"),
         ("return so far", sample.score, "viridis"),
         ("reward of a step, ±0.5 s", sample.pace, "viridis"),
     )
@@ -90,6 +89,7 @@ def _sample(run: Run) -> Sample:
         raise UserError(f"{folder} holds no latents (the stage 'latents' writes them)")
     evenly = np.linspace(0, len(encoded) - 1, min(EPISODES, len(encoded))).astype(int)
     episodes = [encoded[place] for place in evenly]
+    half_second = GAMES[run.config.game].fps // 2  # in steps
     parts = []
     for index, name in enumerate(episodes):
         episode = load_episode(folder, name, LATENTS)
@@ -97,7 +97,7 @@ def _sample(run: Run) -> Sample:
         count = min(steps, FRAMES // len(episodes))
         t = np.sort(generator(0, index).permutation(steps)[:count])
         total = np.concatenate([[0.0], np.cumsum(episode["rewards"], dtype=float)])
-        begin, end = np.maximum(t - HALF_SECOND, 0), np.minimum(t + HALF_SECOND, steps)
+        begin, end = np.maximum(t - half_second, 0), np.minimum(t + half_second, steps)
         parts.append((episode["mu"][t].astype(np.float32),
                       np.column_stack([np.full(count, index), t]),
                       episode["actions"][t, 0].astype(float), total[t],

@@ -60,7 +60,7 @@ def generations(run: Run) -> Figure:
         ax.errorbar([row["generation"] for row in evaluations],
                     [row["mean"] for row in evaluations], spread, color=VERMILION, fmt="o",
                     markersize=3 if few else 1.5, elinewidth=0.8 if few else 0.5,
-                    capsize=1.5 if few else 0.0, label="CMA mean, other tracks",
+                    capsize=1.5 if few else 0.0, label="CMA mean, other seeds",
                     clip_on=False, zorder=3)
     _solved_line(ax, GAMES[run.config.game].solved)
     ax.set(xlabel="generation", ylabel="return of an episode", xlim=(0, x[-1]))

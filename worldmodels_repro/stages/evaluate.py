@@ -8,12 +8,11 @@ so an evaluation that was interrupted goes on with the next episode.
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import gymnasium
 import numpy as np
 
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import GAMES, Game
 from worldmodels_repro.evolution.players import Players, WorldSpec
 from worldmodels_repro.evolution.pool import Pool
 from worldmodels_repro.progress import Progress
@@ -31,6 +30,7 @@ def run(stage_run: Run) -> None:
     """Judge the agent and a uniformly random policy, and write ``evaluation.json``."""
     config = stage_run.config
     settings = config.evaluate
+    GAMES[config.game].require("original")
     folder = stage_run.begin("evaluate")
     if folder is None:
         return
@@ -54,7 +54,7 @@ def run(stage_run: Run) -> None:
 
     total = settings.episodes + settings.random_episodes
     with Progress("evaluate", total, "episodes", len(played)) as progress:
-        progress.say(f"{game.judge_id}, unmodified, {settings.episodes} held-out tracks")
+        progress.say(f"{game.judge_id}, unmodified, {settings.episodes} held-out episodes")
         seeds = waiting("agent", settings.episodes)
         spec = WorldSpec(agent.body, "original", SLOTS)
         if seeds:
@@ -93,7 +93,7 @@ def run(stage_run: Run) -> None:
 def table(stage_run: Run) -> str:
     """The results as a plain table."""
     result = load_json(stage_run.folder("evaluate") / "evaluation.json", Judgement)
-    lines = [f"{result['environment']}, unmodified, held-out tracks ({stage_run.path})",
+    lines = [f"{result['environment']}, unmodified, held-out episodes ({stage_run.path})",
              f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval"]
     lines += [f"{player:8s}{row['episodes']:9d}{row['mean']:9.1f}{row['std']:8.1f}   "
               f"[{row['ci95'][0]:.1f}, {row['ci95'][1]:.1f}]"
@@ -101,24 +101,23 @@ def table(stage_run: Run) -> str:
     return "\n".join(lines)
 
 
-_game: str
+_game: Game
+_env: gymnasium.Env[np.ndarray, np.ndarray]
 
 
 def _prepare(game: str) -> None:
-    global _game
-    _game = game
+    global _game, _env
+    _game = GAMES[game]
+    _env = _game.make("original")
 
 
 def _play_randomly(seed: int) -> tuple[float, int]:
     """One episode of uniformly random actions: (return, steps)."""
-    game = GAMES[_game]
-    env: gymnasium.Env[Any, Any] = gymnasium.make(game.judge_id)
-    env.reset(seed=seed)
+    _env.reset(seed=seed)
     rng = generator(seed)
     score, steps, over = 0.0, 0, False
     while not over:
-        action = rng.uniform(game.low, game.high).astype(np.float32)
-        _, reward, terminated, truncated, _ = env.step(action)
+        action = rng.uniform(_game.low, _game.high).astype(np.float32)
+        _, reward, terminated, truncated, _ = _env.step(action)
         score, steps, over = score + float(reward), steps + 1, terminated or truncated
-    env.close()
     return score, steps

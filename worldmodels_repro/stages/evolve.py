@@ -43,6 +43,7 @@ def run(stage_run: Run) -> None:
     config = stage_run.config
     settings = config.evolve
     origin = load_agent(Path(settings.start)) if settings.start else None
+    GAMES[config.game].require(settings.renderer)
     folder = stage_run.begin("evolve")
     if folder is None:
         return

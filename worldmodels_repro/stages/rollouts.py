@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+import gymnasium
 import numpy as np
 
 from worldmodels_repro.config import Policy
@@ -58,6 +59,7 @@ def run(stage_run: Run) -> None:
     """Collect what the manifest lacks of ``rollouts.policies``."""
     settings = stage_run.config.rollouts
     agent = load_agent(Path(settings.agent)) if settings.agent else None
+    GAMES[stage_run.config.game].require(settings.renderer)
     folder = stage_run.begin("rollouts")
     if folder is None:
         return
@@ -90,19 +92,18 @@ def run(stage_run: Run) -> None:
 
 
 _collector: Collector
+_env: gymnasium.Env[np.ndarray, np.ndarray]
 
 
 def _prepare(collector: Collector) -> None:
-    global _collector
-    _collector = collector
+    global _collector, _env
+    _collector, _env = collector, GAMES[collector.game].make(collector.renderer)
 
 
 def _collect(episode: Episode) -> dict[str, object]:
     """Play one episode and write its file; returns its manifest line."""
-    game = GAMES[_collector.game]
-    env = game.make(_collector.renderer)
-    policy = _make_policy(game, episode)
-    frame, _ = env.reset(seed=episode.seed)
+    policy = _make_policy(GAMES[_collector.game], episode)
+    frame, _ = _env.reset(seed=episode.seed)
     frames: list[np.ndarray] = []
     actions, rewards, terminated, truncated = [], [], [], []
     since_gain = 0
@@ -110,7 +111,7 @@ def _collect(episode: Episode) -> dict[str, object]:
         action = policy.act(frame)
         frames.append(frame.copy())
         actions.append(action.copy())
-        frame, gain, terminal, cut, _ = env.step(action)
+        frame, gain, terminal, cut, _ = _env.step(action)
         reward = float(gain)
         since_gain = 0 if reward > 0 else since_gain + 1
         cut = cut or len(frames) >= _collector.max_steps or (
@@ -120,7 +121,6 @@ def _collect(episode: Episode) -> dict[str, object]:
         truncated.append(bool(cut and not terminal))
         if terminal or cut:
             break
-    env.close()
     kept = len(frames) >= _collector.min_steps
     if kept:
         save_npz(episode_file(_collector.folder, episode.name), {

@@ -26,6 +26,7 @@ from worldmodels_repro.models.quiet import import_keras_quietly
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.statistics import Means
 from worldmodels_repro.storage import load_csv, save_csv
 
 
@@ -70,19 +71,19 @@ def run(stage_run: Run) -> None:
         progress.say(f"{device_line()}; {len(training)} episodes, {len(held_out)} held out")
         while step < settings.steps:
             clock = time.monotonic()
-            memory.reset_metrics()
+            means = Means()
             until = min(settings.steps, step + settings.validate_every)
-            logs: dict[str, float] = {}
             while step < until:
                 rate = max(settings.min_learning_rate,
                            settings.learning_rate * settings.decay**step)
                 memory.optimizer.learning_rate = rate
                 inputs, targets = sequences.batch(settings.batch, generator(seed, step))
                 logs = memory.train_on_batch(inputs, targets, return_dict=True)
+                means.add(logs, targets["valid"].sum())
                 step += 1
                 progress.add(1, f"loss {float(logs['loss']):.4f}")
             row: dict[str, Any] = {"step": step, "learning_rate": rate,
-                   **{name: round(float(value), 5) for name, value in sorted(logs.items())},
+                   **means.rounded(5),
                    **validate(memory, validation.in_order(settings.batch, generator(seed)),
                               settings.done),
                    "seconds": round(time.monotonic() - clock, 2)}
@@ -96,9 +97,12 @@ def run(stage_run: Run) -> None:
             stage_run.checkpoint("memory")
             progress.say(f"step {step}: loss {row['loss']:.4f}, held-out {row['val_loss']:.4f}"
                          + _deaths(row))
+    best_row = min(history, key=lambda row: row["val_loss"])
     stage_run.finish("memory", time.monotonic() - started, parameters=memory.count_params(),
                      training_episodes=len(training), held_out_episodes=held_out,
-                     best_val_loss=min(row["val_loss"] for row in history))
+                     **{f"best_{name}": best_row[name] for name in
+                        ("val_loss", "val_done_recall", "val_done_precision")
+                        if name in best_row})
 
 
 def validate(memory: Any, batches: Any, has_done: bool) -> dict[str, float | None]:
@@ -106,21 +110,19 @@ def validate(memory: Any, batches: Any, has_done: bool) -> dict[str, float | Non
 
     An episode ends once: a dream that ends is one whose logit was above 0 at that very step.
     """
-    memory.reset_metrics()
-    logs: dict[str, float] = {}
+    means = Means()
     hits = ends = alarms = 0.0
     batch: Batch
     for batch in batches:
         inputs, targets = batch
-        logs = memory.test_on_batch(inputs, targets, return_dict=True)
+        means.add(memory.test_on_batch(inputs, targets, return_dict=True), targets["valid"].sum())
         if has_done:
             _, _, _, done, _ = memory.split(memory.predict_on_batch(inputs))
             alarm = (np.asarray(done) > 0) & (targets["valid"] > 0)
             hits += float((alarm * targets["done"]).sum())
             ends += float(targets["done"].sum())
             alarms += float(alarm.sum())
-    row: dict[str, float | None] = {f"val_{name}": round(float(value), 5)
-                                    for name, value in sorted(logs.items())}
+    row: dict[str, float | None] = {**means.rounded(5, "val_")}
     if has_done:
         row |= {"val_done_recall": round(hits / ends, 4) if ends else None,
                 "val_done_precision": round(hits / alarms, 4) if alarms else None}

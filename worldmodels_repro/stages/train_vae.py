@@ -26,6 +26,7 @@ from worldmodels_repro.models.quiet import import_keras_quietly
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.statistics import Means
 from worldmodels_repro.storage import Arrays, load_csv, save_csv, save_npz
 
 SHOWN = 8  # fixed held-out frames whose reconstructions are drawn each epoch
@@ -99,30 +100,27 @@ def run(stage_run: Run) -> None:
 
 def _train_epoch(vae: Any, pool: FramePool, episodes: list[str], frames: int, settings: Vae,
                  rng: np.random.Generator, progress: Progress) -> dict[str, float]:
-    vae.reset_metrics()
-    logs: dict[str, float] = {}
-    seen = 0
+    means, seen = Means(), 0
     for batch in pool.batches(episodes, min(settings.batch, frames), rng):
         noise = rng.standard_normal((len(batch), settings.z), np.float32)
         logs = vae.train_on_batch((batch, noise), return_dict=True)
+        means.add(logs, len(batch))
         seen += len(batch)
         progress.add(len(batch), f"loss {float(logs['loss']):.2f}")
         if seen + len(batch) > frames:
             break
     progress.add(frames - seen)  # the part of a batch that an epoch leaves out
-    return {name: round(float(logs[name]), 4) for name in ("loss", "reconstruction", "kl")}
+    return means.rounded(4)
 
 
 def _validate(vae: Any, frames: np.ndarray, settings: Vae) -> dict[str, float]:
     """Scores on the held-out frames, with the same noise at every epoch."""
-    vae.reset_metrics()
-    rng = generator(0)
-    logs: dict[str, float] = {}
+    means, rng = Means(), generator(0)
     for first in range(0, len(frames), settings.batch):
         batch = frames[first:first + settings.batch]
         noise = rng.standard_normal((len(batch), settings.z), np.float32)
-        logs = vae.test_on_batch((batch, noise), return_dict=True)
-    return {f"val_{name}": round(float(logs[name]), 4) for name in ("loss", "reconstruction", "kl")}
+        means.add(vae.test_on_batch((batch, noise), return_dict=True), len(batch))
+    return means.rounded(4, "val_")
 
 
 def _validation_frames(rollouts: Path, held_out: list[str], settings: Vae,

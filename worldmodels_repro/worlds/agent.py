@@ -29,7 +29,7 @@ class Body:
         inputs: what C sees, in order: z, h, c.
         hidden, bias: C's shape.
         sample_z: whether z is a posterior sample or the mean.
-        precision: arithmetic of V's encoder.
+        precision: arithmetic of V's encoder and of M's products.
         restart_input: whether M's input ends with 'this step is an episode's first'.
     """
 
@@ -138,7 +138,7 @@ class Senses:
         # all of them; each takes 8 MB.
         sizes = {batch, -(-batch // 2), -(-batch // 4)}
         self._encoders = {size: Encoder(body.vae, size, body.precision) for size in sorted(sizes)}
-        self._memory = Recurrence(body.memory, batch) if body.memory else None
+        self._memory = Recurrence(body.memory, batch, body.precision) if body.memory else None
         self._sample = body.sample_z
         self.z = np.zeros((batch, body.z), np.float32)
         parts: dict[str, np.ndarray] = {"z": self.z}
