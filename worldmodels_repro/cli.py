@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from worldmodels_repro.errors import UserError
 
@@ -26,6 +26,7 @@ VERBS = {
     "evolve": ("worldmodels_repro.stages.evolve", "evolve C with CMA-ES"),
     "evaluate": ("worldmodels_repro.stages.evaluate", "judge the agent on the unmodified game"),
     "figures": ("worldmodels_repro.stages.figures", "draw the figures and GIFs"),
+    "play": ("worldmodels_repro.stages.play", "watch the agent, or play, in the game or the dream"),
     "results": ("worldmodels_repro.stages.results", "print the results table"),
     "info": ("worldmodels_repro.stages.info", "print the resolved config and parameter counts"),
 }
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_args(arguments)
         run = open_run(options.config, options.run, options.set)
-        importlib.import_module(VERBS[options.verb][0]).run(run)
+        _call(run, options)
     except UserError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
@@ -68,6 +69,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _call(run: Any, options: argparse.Namespace) -> None:
+    """Run the verb, with the options that only it has."""
+    module, own = VERBS[options.verb][0], {}
+    if options.verb == "play":
+        own = {name: getattr(options, name)
+               for name in ("world", "temperature", "human", "gif", "seed")}
+    elif options.verb == "evaluate" and options.temperatures is not None:
+        module = "worldmodels_repro.stages.temperatures"
+        own = {"temperatures": options.temperatures, "generations": options.generations}
+    elif options.verb == "evaluate" and options.generations is not None:
+        raise UserError("--generations is of the agents that --temperatures evolves: name some, "
+                        "e.g. --temperatures 0.5,1.0,1.15")
+    importlib.import_module(module).run(run, **own)
+
+
 _EXTRAS = {"vizdoom": "-e '.[doom]'", "mpi4py": "mpi4py mpich"}
 
 
@@ -82,7 +98,57 @@ def _parser() -> argparse.ArgumentParser:
                              help="run folder (default: logs/<name of the config>)")
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                              help="override one setting, e.g. --set evolve.sigma=0.2")
+        if verb == "evaluate":
+            _add_temperatures(command)
+        elif verb == "play":
+            _add_play(command)
     return parser
+
+
+def _add_temperatures(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--temperatures", type=_temperatures, metavar="T,T",
+                         help="also evolve and judge an agent in a dream of each, "
+                         "e.g. 0.1,0.5,1.0,1.15,1.3")
+    command.add_argument("--generations", type=_positive, metavar="N",
+                         help="how long each of those evolves (default: evolve.generations)")
+
+
+def _add_play(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--world", choices=("real", "dream"), default="real",
+                         help="the game, or M's dream of it (default: real)")
+    command.add_argument("--temperature", type=_temperature, metavar="T",
+                         help="of the dream (default: evolve.temperature)")
+    player = command.add_mutually_exclusive_group()
+    player.add_argument("--agent", dest="human", action="store_false",
+                        help="watch the agent (the default)")
+    player.add_argument("--human", action="store_true", help="play with the arrow keys")
+    command.add_argument("--gif", type=Path, metavar="FILE",
+                         help="write the episode here (default without a display: in the run)")
+    command.add_argument("--seed", type=_natural, metavar="N",
+                         help="of the episode (default: the first held-out one's)")
+
+
+def _temperature(text: str) -> float:
+    value = float(text)
+    if not 0.01 <= value <= 10:
+        raise argparse.ArgumentTypeError(f"{text} is not a temperature: 0.01 to 10 is allowed")
+    return value
+
+
+def _temperatures(text: str) -> list[float]:
+    return list(dict.fromkeys(_temperature(part) for part in text.split(",")))
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not allowed: 1 or more")
+    return value
+
+
+def _natural(text: str) -> int:
+    if not 0 <= (value := int(text)) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not a seed: 0 to 2147483647 is allowed")
+    return value
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

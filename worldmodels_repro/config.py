@@ -19,6 +19,7 @@ from worldmodels_repro.errors import UserError
 
 Policy = Literal["network", "brownian", "held", "controller"]
 Feature = Literal["z", "h", "c"]
+World = Literal["real", "dream"]
 
 # How a key may differ from the one that artefacts were made with:
 SPEED: dict[str, Any] = {"resume": "speed"}  # never changes a result: free at any time
@@ -125,6 +126,8 @@ class Memory(Section):
     """Weight of the rare ending steps in that head's cross-entropy."""
     reward: bool = False
     """A head for the step's reward (squared error)."""
+    reward_clip: Annotated[float, Field(gt=0)] = 10.0
+    """That head learns rewards no larger than this, either way: one -100 would drown the rest."""
     validation: Share = 0.05
     """Share of the episodes held out, whole."""
     validate_every: Positive = 200
@@ -153,6 +156,12 @@ class Controller(Section):
 class Evolve(Section):
     """Stage 5: CMA-ES on C (appendix A.4)."""
 
+    world: World = "real"
+    """Where C evolves: in the real game, or in M's dream of it (section 4)."""
+    temperature: Annotated[float, Field(ge=0.01, le=10)] = 1.0
+    """dream: mixture logits are divided by it, noise is scaled by its root; more is harder."""
+    select: World | None = None
+    """Where the CMA mean is evaluated, which picks the agent (None: where C evolves)."""
     generations: Positive = Field(default=1800, json_schema_extra=MORE)
     """Generations to evolve."""
     population: Annotated[int, Field(ge=4)] = 64
@@ -176,7 +185,7 @@ class Evolve(Section):
     renderer: Literal["fast", "original"] = "fast"
     """fast: this project's drawing over the game's own physics; original: the game's own."""
     precision: Literal["f32", "bf16"] = "f32"
-    """Arithmetic of V's encoder in the workers."""
+    """Arithmetic of V's encoder in the workers, and of M's products in dreams."""
     evaluate_every: Positive = 25
     """Generations between evaluations of the CMA mean."""
     evaluate_rollouts: Positive = 1024
@@ -189,6 +198,11 @@ class Evolve(Section):
     """Episodes a worker takes at a time (0: its whole share of a generation)."""
     workers: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)
     """Worker processes, for every stage (0: one a core)."""
+
+    @property
+    def worlds(self) -> tuple[World, World]:
+        """Where C evolves, and where its mean is evaluated."""
+        return self.world, self.select or self.world
 
 
 class Evaluate(Section):
@@ -217,6 +231,17 @@ class Config(Section):
     controller: Controller = Controller()
     evolve: Evolve = Evolve()
     evaluate: Evaluate = Evaluate()
+
+    @model_validator(mode="after")
+    def _dreams_mean_something(self) -> Config:
+        if "dream" in self.evolve.worlds:
+            if not (self.memory.done or self.memory.reward):
+                raise ValueError("to evolve in a dream, M needs an ending or a reward to dream of: "
+                                 "set memory.done=true or memory.reward=true, and train it anew")
+            if self.evolve.untrained_memory:
+                raise ValueError("evolve.untrained_memory leaves nothing to dream of: set it to "
+                                 "false, or evolve.world=real")
+        return self
 
     def plain(self) -> dict[str, Any]:
         """The resolved settings as nested dictionaries of plain values."""

@@ -7,3 +7,8 @@ gymnasium.register(
     entry_point="worldmodels_repro.envs.car_racing:FastCarRacing",
     max_episode_steps=1000,
 )
+gymnasium.register(
+    id="worldmodels/Dream-v0",
+    entry_point="worldmodels_repro.worlds.dream_env:DreamEnv",
+    vector_entry_point="worldmodels_repro.worlds.dream_env:DreamVectorEnv",
+)

@@ -5,8 +5,8 @@ Stages and worlds never ask which game they are in; they ask the :class:`Game`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import gymnasium
@@ -31,6 +31,8 @@ class Game:
         squash: C's tanh outputs (B, actions) -> actions in range, row by row.
         solved: the score that counts as solved.
         max_steps: the longest episode that is judged.
+        keys: what each key adds to the action of a person who plays; none, and nobody can.
+        fps: steps a second for those who watch or play.
     """
 
     name: str
@@ -42,11 +44,17 @@ class Game:
     squash: Callable[[np.ndarray], np.ndarray]
     solved: float
     max_steps: int
+    keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    fps: int = 50
 
     @property
     def actions(self) -> int:
         """Numbers in an action."""
         return len(self.low)
+
+    def random_action(self, rng: np.random.Generator) -> np.ndarray:
+        """A uniform action, (actions,) float32."""
+        return rng.uniform(self.low, self.high).astype(np.float32)
 
     def make(self, renderer: Renderer) -> gymnasium.Env[np.ndarray, np.ndarray]:
         """An environment whose observations are V's frames, (64, 64, 3) uint8.
@@ -95,5 +103,7 @@ GAMES: dict[str, Game] = {
         squash=_steer_gas_brake,
         solved=900.0,
         max_steps=1000,
+        keys={"left": (-1.0, 0.0, 0.0), "right": (1.0, 0.0, 0.0), "up": (0.0, 1.0, 0.0),
+              "down": (0.0, 0.0, 0.8)},
     ),
 }

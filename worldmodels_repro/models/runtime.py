@@ -1,8 +1,8 @@
-"""Fast CPU inference of V, the variational autoencoder, from plain NumPy weights.
+"""Fast CPU inference from plain NumPy weights: V, and the matrix products of M's dreams.
 
-Rollout workers need V's encoder at every step and nothing else of the training stack.  This
-module compiles the encoder (and, for pictures, the decoder) with OpenVINO straight from a
-dictionary of arrays, so a worker imports neither TensorFlow nor Keras.
+Rollout workers need V's encoder at every step, dreaming ones M's products, and neither anything
+else of the training stack.  This module compiles them (and, for pictures, V's decoder) with
+OpenVINO straight from arrays, so a worker imports neither TensorFlow nor Keras.
 
 Every image is computed independently of its neighbours: its result has the same bits at
 whatever place in the batch it stands and whatever the other images are.
@@ -22,7 +22,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import openvino as ov
 
-__all__ = ["Decoder", "Encoder", "Precision"]
+__all__ = ["Affine", "Decoder", "Encoder", "Precision"]
 
 Precision = Literal["f32", "bf16"]
 Weights = Mapping[str, np.ndarray]
@@ -239,6 +239,58 @@ class Decoder:
         np.copyto(self._latents, z, casting="same_kind")
         self._program.run()
         return self._frames
+
+
+class Affine:
+    """x W + b for a fixed batch, from one buffer into another.
+
+    A row's bits depend on neither its place, nor its neighbours, nor the batch, from
+    ``FEWEST`` rows on: fewer are computed by other routines.
+
+    Args:
+        kernel: W, (inputs, outputs).
+        bias: b, (outputs,).
+        source: x, (batch, inputs) float32, C-contiguous: what is there when `run` is called.
+        target: (batch, outputs) float32, C-contiguous: where `run` writes.
+        precision: as for `Encoder`.
+        threads: CPU threads a call may use.
+
+    Raises:
+        ValueError: shapes do not fit, or an option is out of range.
+        ImportError: OpenVINO is not installed.
+    """
+
+    FEWEST = 4
+
+    def __init__(
+        self,
+        kernel: _Floats,
+        bias: _Floats,
+        source: _Floats,
+        target: _Floats,
+        precision: Precision = "f32",
+        threads: int = 1,
+    ) -> None:
+        _check_options(len(source), precision, threads)
+        (batch, inputs), outputs = source.shape, len(bias)
+        if kernel.shape != (inputs, outputs) or target.shape != (batch, outputs):
+            raise ValueError(
+                f"x {source.shape}, W {kernel.shape}, b {bias.shape} and y {target.shape} "
+                "do not fit"
+            )
+        for buffer in (source, target):
+            if buffer.dtype != np.float32 or not buffer.flags.c_contiguous:
+                raise ValueError("buffers must be float32 and C-contiguous")
+        openvino, ops = _import_openvino()
+        x = ops.parameter([batch, inputs], openvino.Type.f32)
+        y = ops.matmul(x, _constant(ops, kernel), False, False)
+        y = ops.add(y, _constant(ops, bias[None]))
+        model = openvino.Model([ops.result(y)], [x], "affine")
+        self._program = _Program(openvino, model, source, target, precision, threads)
+
+    def run(self) -> None:
+        """Compute the target buffer from the source buffer."""
+        self._program.run()
 
 
 def _encoder_graph(weights: Weights, batch: int, z: int) -> ov.Model:

@@ -2,7 +2,8 @@
 
 The judge is the registered environment as everyone has it; the fast renderer, early endings
 and everything else that helps training are off. Every episode's score is kept as it is played,
-so an evaluation that was interrupted goes on with the next episode.
+so an evaluation that was interrupted goes on with the next episode. Where C evolved in a dream,
+what it scores there stands beside it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import summary
 from worldmodels_repro.storage import append_json_line, load_json, load_json_lines, save_json
 from worldmodels_repro.worlds.agent import load_agent
+from worldmodels_repro.worlds.dream import load_dream
+from worldmodels_repro.worlds.dreamt import dream_scores
 
 SLOTS = 4  # drawing is the judge's whole cost: more in lockstep would gain nothing
 
@@ -72,6 +75,10 @@ def run(stage_run: Run) -> None:
                     keep("random", seed, score, steps)
     rows = {player: [row for row in played if row["player"] == player]
             for player in ("agent", "random")}
+    dreamt = {}
+    if "dream" in config.evolve.worlds:
+        dream = load_dream(stage_run.path, config)
+        dreamt["dream"] = dream_scores(agent, dream, settings.episodes, settings.seed)
     save_json(folder / "evaluation.json", {
         "environment": game.judge_id, "unmodified": True, "solved": game.solved,
         "versions": versions(), "agent": agent.origin,
@@ -81,6 +88,7 @@ def run(stage_run: Run) -> None:
                     for player, scores in rows.items() if scores},
         "episodes": {player: [{name: row[name] for name in ("seed", "score", "steps")}
                               for row in scores] for player, scores in rows.items() if scores},
+        **dreamt,
     })
     stage_run.finish("evaluate", time.monotonic() - started)
     print(table(stage_run))
@@ -90,11 +98,17 @@ def table(stage_run: Run) -> str:
     """The results as a plain table."""
     result = load_json(stage_run.folder("evaluate") / "evaluation.json")
     lines = [f"{result['environment']}, unmodified, held-out tracks ({stage_run.path})",
-             f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval"]
-    lines += [f"{player:8s}{row['episodes']:9d}{row['mean']:9.1f}{row['std']:8.1f}   "
-              f"[{row['ci95'][0]:.1f}, {row['ci95'][1]:.1f}]"
-              for player, row in result["results"].items()]
+             f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval",
+             *_rows(result["results"])]
+    if "dream" in result:
+        lines += [f"M's dream at temperature {result['dream']['temperature']:g}",
+                  *_rows(result["dream"]["results"])]
     return "\n".join(lines)
+
+
+def _rows(results: dict[str, Any]) -> list[str]:
+    return [f"{player:8s}{row['episodes']:9d}{row['mean']:9.1f}{row['std']:8.1f}   "
+            f"[{row['ci95'][0]:.1f}, {row['ci95'][1]:.1f}]" for player, row in results.items()]
 
 
 _game: str
@@ -113,8 +127,7 @@ def _play_randomly(seed: int) -> tuple[float, int]:
     rng = generator(seed)
     score, steps, over = 0.0, 0, False
     while not over:
-        action = rng.uniform(game.low, game.high).astype(np.float32)
-        _, reward, terminated, truncated, _ = env.step(action)
+        _, reward, terminated, truncated, _ = env.step(game.random_action(rng))
         score, steps, over = score + float(reward), steps + 1, terminated or truncated
     env.close()
     return score, steps
