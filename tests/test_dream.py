@@ -15,7 +15,7 @@ from worldmodels_repro.models.imagination import Imagination
 from worldmodels_repro.models.weights import weights_of
 from worldmodels_repro.storage import Arrays, append_json_line, save_npz
 from worldmodels_repro.worlds.dream import AHEAD, Dream, DreamWorld, load_starts
-from worldmodels_repro.worlds.dreamt import play_randomly
+from worldmodels_repro.worlds.dream_scores import play_randomly
 
 
 def arrays(z: int, actions: int, units: int, heads: int, seed: int = 0) -> Arrays:

@@ -120,7 +120,7 @@ def _add_play(command: argparse.ArgumentParser) -> None:
                          help="of the dream (default: evolve.temperature)")
     player = command.add_mutually_exclusive_group()
     player.add_argument("--agent", dest="human", action="store_false",
-                        help="watch the agent (the default)")
+                        default=False, help="watch the agent (the default)")
     player.add_argument("--human", action="store_true", help="play with the arrow keys")
     command.add_argument("--gif", type=Path, metavar="FILE",
                          help="write the episode here (default without a display: in the run)")

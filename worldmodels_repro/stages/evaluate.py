@@ -24,7 +24,7 @@ from worldmodels_repro.statistics import summary
 from worldmodels_repro.storage import append_json_line, load_json, load_json_lines, save_json
 from worldmodels_repro.worlds.agent import load_agent
 from worldmodels_repro.worlds.dream import load_dream
-from worldmodels_repro.worlds.dreamt import dream_scores
+from worldmodels_repro.worlds.dream_scores import dream_scores
 
 SLOTS = 4  # drawing is the judge's whole cost: more in lockstep would gain nothing
 

@@ -1,7 +1,8 @@
 """The paper's table of temperatures (section 4): agents evolved in dreams of each, dream and game.
 
 Each temperature is a run folder of its own, ``temperatures/1.15/``, that borrows V and M from the
-run around it, so that it is evolved, judged, played and resumed like any other run.
+run around it, so that it is evolved, judged, played and resumed like any other run. Where the
+run's own agent evolved in just such a dream, it is that temperature's.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def run(stage_run: Run, temperatures: list[float], generations: int | None = Non
             settings = one.config.evolve
             progress.say(f"temperature {settings.temperature:g}: {settings.generations} "
                          f"generations, in {one.path}")
-            _borrow(stage_run, one)
+            if one is not stage_run:
+                _borrow(stage_run, one)
             evolve.run(one)
             evaluate.run(one)
             rows.append(_row(one))
@@ -71,13 +73,15 @@ def _cells(row: dict[str, Any]) -> str:
 
 
 def _inner_run(stage_run: Run, temperature: float, generations: int | None) -> Run:
-    """The run folder of one temperature, made of the outer one's settings."""
+    """The run folder of one temperature, made of the outer one's settings; itself, if all agree."""
     values = stage_run.config.plain()
     values["evolve"] |= {"world": "dream", "temperature": temperature}
     if generations is not None:
         values["evolve"]["generations"] = generations
     values["evaluate"]["random_episodes"] = 0  # the outer run's serve all temperatures
     config = check_config(values, f"temperature {temperature:g}")
+    if config.evolve == stage_run.config.evolve:
+        return stage_run
     return Run(stage_run.path / "temperatures" / f"{temperature:g}", config)
 
 
