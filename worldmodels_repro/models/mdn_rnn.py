@@ -11,6 +11,7 @@ from keras import layers, ops
 from worldmodels_repro.config import Memory
 
 LOG_SQRT_2PI = 0.5 * float(np.log(2.0 * np.pi))
+RARE = -5.0  # the ending head's first logit: or else an M of little training ends dreams at once
 
 
 class MDNRNN(keras.Model):
@@ -53,6 +54,10 @@ class MDNRNN(keras.Model):
         """Create every weight, so that parameters can be counted and loaded before any data."""
         self.lstm.build(input_shape)
         self.mixture.build((None, None, self.lstm.units))
+        if self.has_done:
+            bias = np.zeros(self.mixture.units, np.float32)
+            bias[3 * self.mixtures * self.z] = RARE
+            self.mixture.bias.assign(bias)
         self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
