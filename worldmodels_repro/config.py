@@ -193,7 +193,7 @@ class Evolve(Section):
     start: str | None = None
     """A run folder whose agent to start from (None: all weights zero)."""
     slots: Positive = 16
-    """Episodes that a worker steps in lockstep."""
+    """Episodes that a worker steps in lockstep; dreams are fastest with 128 or more."""
     chunk: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)
     """Episodes a worker takes at a time (0: its whole share of a generation)."""
     workers: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def pressed(game: Game, held: set[str]) -> np.ndarray:
     return np.clip(action, game.low, game.high)
 
 
-def _pygame():  # type: ignore[no-untyped-def]
+def _pygame() -> Any:
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     import pygame
 
