@@ -13,7 +13,7 @@ from worldmodels_repro.config import Memory, check_config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.imagination import Imagination
 from worldmodels_repro.models.weights import weights_of
-from worldmodels_repro.storage import Arrays, append_json_line, save_npz
+from worldmodels_repro.storage import Arrays, save_npz
 from worldmodels_repro.worlds.dream import AHEAD, Dream, DreamWorld, load_starts
 from worldmodels_repro.worlds.dream_scores import play_randomly
 
@@ -166,8 +166,6 @@ def test_dreams_start_from_first_frames_alone(tmp_path: Path) -> None:
             "mu": mu, "logvar": np.full((20, 4), -20.0, np.float16),
             "actions": np.zeros((20, 3), np.float32), "rewards": np.zeros(20, np.float32),
             "terminated": np.zeros(20, bool), "truncated": np.zeros(20, bool)})
-        append_json_line(tmp_path / "rollouts" / "manifest.jsonl",
-                         {"episode": f"held-{number:06d}", "kept": True})
     starts = load_starts(tmp_path)
     np.testing.assert_array_equal(starts["mu"], np.repeat(100.0 + np.arange(4)[:, None], 4, 1))
     world = DreamWorld(replace(small_dream(), starts=starts), 1)
@@ -192,7 +190,6 @@ def test_a_start_is_a_posterior_sample() -> None:
 
 
 def test_no_latents_say_what_to_type(tmp_path: Path) -> None:
-    append_json_line(tmp_path / "rollouts" / "manifest.jsonl", {"episode": "held-0", "kept": True})
     with pytest.raises(UserError, match="worldmodels latents"):
         load_starts(tmp_path)
 

@@ -106,17 +106,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_temperatures(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--temperatures", type=_temperatures, metavar="T,T",
+    command.add_argument("--temperatures", type=temperatures, metavar="T,T",
                          help="also evolve and judge an agent in a dream of each, "
                          "e.g. 0.1,0.5,1.0,1.15,1.3")
-    command.add_argument("--generations", type=_positive, metavar="N",
+    command.add_argument("--generations", type=count, metavar="N",
                          help="how long each of those evolves (default: evolve.generations)")
 
 
 def _add_play(command: argparse.ArgumentParser) -> None:
     command.add_argument("--world", choices=("real", "dream"), default="real",
                          help="the game, or M's dream of it (default: real)")
-    command.add_argument("--temperature", type=_temperature, metavar="T",
+    command.add_argument("--temperature", type=temperature, metavar="T",
                          help="of the dream (default: evolve.temperature)")
     player = command.add_mutually_exclusive_group()
     player.add_argument("--agent", dest="human", action="store_false",
@@ -124,28 +124,32 @@ def _add_play(command: argparse.ArgumentParser) -> None:
     player.add_argument("--human", action="store_true", help="play with the arrow keys")
     command.add_argument("--gif", type=Path, metavar="FILE",
                          help="write the episode here (default without a display: in the run)")
-    command.add_argument("--seed", type=_natural, metavar="N",
+    command.add_argument("--seed", type=seed, metavar="N",
                          help="of the episode (default: the first held-out one's)")
 
 
-def _temperature(text: str) -> float:
+def temperature(text: str) -> float:
+    """A temperature that dreams can have."""
     value = float(text)
     if not 0.01 <= value <= 10:
         raise argparse.ArgumentTypeError(f"{text} is not a temperature: 0.01 to 10 is allowed")
     return value
 
 
-def _temperatures(text: str) -> list[float]:
-    return list(dict.fromkeys(_temperature(part) for part in text.split(",")))
+def temperatures(text: str) -> list[float]:
+    """Temperatures, with commas between them."""
+    return list(dict.fromkeys(temperature(part) for part in text.split(",")))
 
 
-def _positive(text: str) -> int:
+def count(text: str) -> int:
+    """1 or more."""
     if (value := int(text)) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not allowed: 1 or more")
     return value
 
 
-def _natural(text: str) -> int:
+def seed(text: str) -> int:
+    """A seed as games take them."""
     if not 0 <= (value := int(text)) < 2**31:
         raise argparse.ArgumentTypeError(f"{text} is not a seed: 0 to 2147483647 is allowed")
     return value

@@ -8,13 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels_repro.data.episodes import (
-    LATENTS,
-    episode_file,
-    first_posteriors,
-    kept_episodes,
-    load_episode,
-)
+from worldmodels_repro.data.episodes import LATENTS, first_posteriors, load_episode
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.imagination import Imagination
@@ -96,8 +90,7 @@ def load_starts(run: Path) -> Arrays:
         starts = load_npz(kept, ("mu", "logvar"))
     else:
         latents = run / "latents"
-        names = [name for name in kept_episodes(run / "rollouts")
-                 if episode_file(latents, name).exists()]
+        names = sorted(path.stem for path in latents.glob("*.npz"))
         if not names:
             raise UserError(f"{latents} holds no episode to start a dream from: type "
                             f"worldmodels latents --run {run}")
