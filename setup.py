@@ -40,6 +40,8 @@ REQUIRED = [
 EXTRAS = {
     "gpu": ["tensorflow[and-cuda]>=2.18,<2.23"],
     "doom": ["vizdoom>=1.3,<2"],
+    # to test that other libraries can train in the dream
+    "sb3": ["stable-baselines3>=2.7,<3", "torch>=2.8,<3"],
     "dev": [
         "pytest>=8.4,<10",
         "scipy>=1.15,<2",

@@ -15,6 +15,7 @@ from typing import Any
 from benchmarks import report
 from benchmarks.collect import collect
 from benchmarks.doom import doom
+from benchmarks.dreams import dreams
 from benchmarks.driving import encode, env
 from benchmarks.footprint import vae_stream, worker_memory
 from benchmarks.generation import generation
@@ -25,8 +26,8 @@ from benchmarks.training import memory_train, vae_train
 
 BENCHMARKS: dict[str, Callable[[Scale], list[report.Row]]] = {
     benchmark.__name__: benchmark
-    for benchmark in (env, encode, memory_step, loop, doom, generation, collect, vae_train,
-                      memory_train, worker_memory, vae_stream)
+    for benchmark in (env, encode, memory_step, loop, dreams, doom, generation, collect,
+                      vae_train, memory_train, worker_memory, vae_stream)
 }
 ROUNDS = 5
 

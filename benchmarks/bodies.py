@@ -8,6 +8,7 @@ from benchmarks.encode import encoder_weights
 from worldmodels_repro.models.runtime import Precision
 from worldmodels_repro.storage import Arrays
 from worldmodels_repro.worlds.agent import Body, untrained
+from worldmodels_repro.worlds.dream import Dream
 
 UNITS, INPUTS = 256, 35  # M's units, and z and an action
 
@@ -29,6 +30,17 @@ def doom_body(precision: Precision) -> Body:
     """The paper's Doom agent but for its controller."""
     return Body("take_cover", encoder_weights(64), memory_weights(66, 512), ("z", "c", "h"), 0,
                 False, True, precision, restart_input=True)
+
+
+def dream(units: int, z: int, precision: Precision) -> Dream:
+    """A dream that lasts: M with both heads, of these sizes; C sees z and h."""
+    shapes = {"lstm/kernel": (z + 3, 4 * units), "lstm/recurrent_kernel": (units, 4 * units),
+              "lstm/bias": (4 * units,), "mdn/kernel": (units, 15 * z + 2),
+              "mdn/bias": (15 * z + 2,)}
+    memory = untrained({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, 0)
+    memory["mdn/bias"][15 * z] = -20.0  # no step is an ending
+    starts = {name: np.zeros((1, z), np.float32) for name in ("mu", "logvar")}
+    return Dream("car_racing", memory, starts, ("z", "h"), True, True, False, 1.0, precision)
 
 
 def controllers(count: int, weights: int, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from benchmarks.bodies import INPUTS, UNITS, memory_weights
+from benchmarks.bodies import INPUTS, UNITS, dream, memory_weights
 from benchmarks.measure import Stretch
 from worldmodels_repro.envs.car_racing import crop_and_resize
 from worldmodels_repro.models.quiet import import_keras_quietly
@@ -131,6 +131,51 @@ def lstm_steps(batch: int, calls: int) -> Stretch:
             h = sigmoid(o) * np.tanh(c)
         return calls / (time.perf_counter() - start)
 
+    return stretch
+
+
+def dream_steps(units: int, z: int, batch: int, calls: int) -> Stretch:
+    """Dreams from the equations of M, its mixture and C; a stretch does ``calls`` steps of all."""
+    weights = dream(units, z, "f32").memory
+    rng = np.random.default_rng(0)
+    # All candidates' matrices act at once, as any NumPy user would have them.
+    matrices = 0.1 * rng.standard_normal((batch, 3, z + units), np.float32)
+    offsets = 0.1 * rng.standard_normal((batch, 3), np.float32)
+    h = c = np.zeros((batch, units), np.float32)
+    latents = rng.standard_normal((batch, z), np.float32)
+    returns, done = np.zeros(batch), np.zeros(batch, bool)
+
+    def sigmoid(x: np.ndarray) -> np.ndarray:
+        return 1.0 / (1.0 + np.exp(-x))
+
+    def stretch(number: int) -> float:
+        nonlocal h, c, latents, returns, done
+        start = time.perf_counter()
+        for _ in range(calls):
+            features = np.concatenate([latents, h], axis=1)
+            out = np.tanh((matrices @ features[:, :, None])[:, :, 0] + offsets)
+            action = np.stack([out[:, 0], (out[:, 1] + 1) / 2, np.clip(out[:, 2], 0, 1)], axis=1)
+            x = np.concatenate([latents, action], axis=1)
+            gates = (x @ weights["lstm/kernel"] + h @ weights["lstm/recurrent_kernel"]
+                     + weights["lstm/bias"])
+            i, f, g, o = np.split(gates, 4, axis=1)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+            outputs = h @ weights["mdn/kernel"] + weights["mdn/bias"]
+            logits, mu, log_sigma = (outputs[:, k * MIXTURES * z:(k + 1) * MIXTURES * z].reshape(
+                batch, z, MIXTURES) for k in range(3))
+            p = np.exp(logits - logits.max(axis=-1, keepdims=True))
+            p /= p.sum(axis=-1, keepdims=True)
+            u = rng.random((batch, z, 1), np.float32)
+            picked = (np.cumsum(p, axis=-1) < u).sum(axis=-1).clip(0, MIXTURES - 1)[..., None]
+            mean = np.take_along_axis(mu, picked, axis=-1)[..., 0]
+            sigma = np.exp(np.take_along_axis(log_sigma, picked, axis=-1)[..., 0])
+            latents = mean + sigma * rng.standard_normal((batch, z), np.float32)
+            returns = returns + outputs[:, -1]
+            done = done | (outputs[:, -2] > 0)
+        return calls * batch / (time.perf_counter() - start)
+
+    stretch(0)
     return stretch
 
 

@@ -22,15 +22,18 @@ def _benchmarks(*words: object) -> subprocess.CompletedProcess[str]:
 def test_quick_rows_hold_finite_figures_beside_their_baselines(tmp_path: Path) -> None:
     out = tmp_path / "rows.json"
     result = _benchmarks("env", "memory_step", "generation", "collect", "worker_memory",
-                         "--quick", "--out", out)
+                         "dreams", "--quick", "--out", out)
     assert result.returncode == 0, result.stderr
     rows = {row["name"]: row for row in map(json.loads, result.stdout.splitlines())}
     assert {"env", "env.envpool", "memory_step.16", "memory_step.64", "generation",
-            "collect.brownian", "collect.network", "worker_memory"} == set(rows)
+            "collect.brownian", "collect.network", "worker_memory",
+            *(f"dreams.{row}" for precision in ("bf16", "f32") for row in (
+                f"512.{precision}.plain", f"512.{precision}.vizdoom", f"256.{precision}.loop"))
+            } == set(rows)
     for row in rows.values():
         assert set(row) >= KEYS
         if row["skipped"]:
-            assert row["name"] == "env.envpool"
+            assert row["name"] == "env.envpool" or row["name"].endswith(".vizdoom")
             continue
         names = ["value"] if row["baseline"] is None else ["value", "baseline", "ratio"]
         for name in names:

@@ -54,7 +54,7 @@ def test_figure_is_there_in_both_formats(drawn: Path, name: str) -> None:
     assert b"/Type3" not in data.replace(b" ", b"")  # fonts are embedded as TrueType
 
 
-@pytest.mark.parametrize("name", GIFS)
+@pytest.mark.parametrize("name", [*GIFS, "dream"])
 def test_gif_moves_and_is_small(drawn: Path, name: str) -> None:
     path = drawn / "figures" / f"{name}.gif"
     assert path.stat().st_size < gif_file.LIMIT
@@ -67,7 +67,7 @@ def test_gif_moves_and_is_small(drawn: Path, name: str) -> None:
 def test_figures_leave_nothing_else_behind(drawn: Path) -> None:
     names = {path.name for path in (drawn / "figures").iterdir()}
     assert names == ({f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")}
-                     | {f"{name}.gif" for name in GIFS})
+                     | {f"{name}.gif" for name in (*GIFS, "dream")})
 
 
 def test_a_redraw_is_not_refused_and_gives_the_same_files(drawn: Path) -> None:

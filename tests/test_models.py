@@ -122,6 +122,24 @@ def test_memory_learns_a_simple_rule() -> None:
     assert float(loss) < -0.5
 
 
+def test_an_untrained_m_expects_no_ending() -> None:
+    memory = compiled_mdn_rnn(Memory(units=16, done=True, reward=True), z=2, actions=1, seed=0)
+    inputs = np.random.default_rng(0).standard_normal((4, 9, 3)).astype(np.float32)
+    done = np.asarray(memory.split(memory(inputs))[3])
+    assert done.max() < -2.0
+
+
+def test_rewards_are_learnt_up_to_the_clip() -> None:
+    memory = compiled_mdn_rnn(Memory(units=16, reward=True, reward_clip=3.0), 2, 1, seed=0)
+    ones = np.ones((1, 4), np.float32)
+    inputs = np.ones((1, 4, 3), np.float32)
+    targets = {"z": np.zeros((1, 4, 2), np.float32), "valid": ones, "next_valid": ones}
+    losses = [float(memory.compute_loss(inputs, targets | {"reward": reward * ones},
+                                        memory(inputs))) for reward in (-3.0, -100.0, -2.0)]
+    assert losses[0] == pytest.approx(losses[1])
+    assert losses[2] != pytest.approx(losses[0])
+
+
 def test_masked_steps_do_not_count() -> None:
     memory = compiled_mdn_rnn(Memory(units=16, done=True, reward=True), z=2, actions=1, seed=0)
     rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from worldmodels_repro.models.runtime import Decoder, Encoder
+from worldmodels_repro.models.runtime import Affine, Decoder, Encoder
 
 Z = 32
 
@@ -216,3 +216,34 @@ def test_decoder_agrees_with_keras(weights):
 def test_decoder_refuses_other_latents(weights):
     with pytest.raises(ValueError, match=r"expected \(6, 32\)"):
         Decoder(weights, 6).decode(np.zeros((6, 31), np.float32))
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_affine_rows_do_not_depend_on_the_batch(precision):
+    rng = np.random.default_rng(3)
+    kernel = rng.standard_normal((64, 96)).astype(np.float32)
+    bias = rng.standard_normal(96).astype(np.float32)
+    rows = rng.standard_normal((130, 64)).astype(np.float32)
+    exact = rows.astype(np.float64) @ kernel + bias
+    seen = None
+    for batch in (Affine.FEWEST, 5, 16, 33, 130):
+        x, y = np.zeros((batch, 64), np.float32), np.zeros((batch, 96), np.float32)
+        product = Affine(kernel, bias, x, y, precision)
+        for place in (0, batch - 1):
+            x[:] = rows[rng.permutation(130)[:batch]]
+            x[place] = rows[0]
+            product.run()
+            seen = y[place].copy() if seen is None else seen
+            np.testing.assert_array_equal(y[place], seen)
+    np.testing.assert_allclose(seen, exact[0], atol=1e-4 if precision == "f32" else 0.2)
+
+
+def test_affine_refuses_what_does_not_fit():
+    def affine(rows=4, inputs=8, outputs=3, kernel=(8, 3), kind=np.float32):
+        Affine(np.zeros(kernel, np.float32), np.zeros(outputs, np.float32),
+               np.zeros((rows, inputs), kind), np.zeros((rows, outputs), np.float32))
+
+    affine()
+    for wrong in ({"inputs": 7}, {"kernel": (8, 4)}, {"kind": np.float64}, {"rows": 0}):
+        with pytest.raises(ValueError, match=r"do not fit|float32|at least 1"):
+            affine(**wrong)

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from worldmodels_repro.errors import UserError
 
@@ -30,6 +30,7 @@ VERBS = {
     "evolve": ("worldmodels_repro.stages.evolve", "evolve C with CMA-ES"),
     "evaluate": ("worldmodels_repro.stages.evaluate", "judge the agent on the unmodified game"),
     "figures": ("worldmodels_repro.stages.figures", "draw the figures and GIFs"),
+    "play": ("worldmodels_repro.stages.play", "watch the agent, or play, in the game or the dream"),
     "results": ("worldmodels_repro.stages.results", "print the results table"),
     "info": ("worldmodels_repro.stages.info", "print the resolved config and parameter counts"),
 }
@@ -59,10 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return doctor.run(options.run or Path("logs"), options.remote)
         run = open_run(options.config, options.run, options.set, options.verb, options.remote)
         if run.mirror is None:
-            importlib.import_module(VERBS[options.verb][0]).run(run)
+            _call(run, options)
         else:
             with _mirroring(run.mirror):
-                importlib.import_module(VERBS[options.verb][0]).run(run)
+                _call(run, options)
     except UserError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
@@ -79,6 +80,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(f"{error.filename or 'the run folder'}: {_DISK[error.errno]}: make room, "
                        "or name another --run, and type the same command again; nothing is lost")
     return 0
+
+
+def _call(run: Any, options: argparse.Namespace) -> None:
+    """Run the verb, with the options that only it has."""
+    module, own = VERBS[options.verb][0], {}
+    if options.verb == "play":
+        own = {name: getattr(options, name)
+               for name in ("world", "temperature", "human", "gif", "seed")}
+    elif options.verb == "evaluate" and options.temperatures is not None:
+        module = "worldmodels_repro.stages.temperatures"
+        own = {"temperatures": options.temperatures, "generations": options.generations}
+    elif options.verb == "evaluate" and options.generations is not None:
+        raise UserError("--generations is of the agents that --temperatures evolves: name some, "
+                        "e.g. --temperatures 0.5,1.0,1.15")
+    importlib.import_module(module).run(run, **own)
 
 
 _EXTRAS = {"vizdoom": "-e '.[doom]'", "mpi4py": "mpi4py mpich"}
@@ -105,7 +121,61 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(remote=None)
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                              help="override one setting, e.g. --set evolve.sigma=0.2")
+        if verb == "evaluate":
+            _add_temperatures(command)
+        elif verb == "play":
+            _add_play(command)
     return parser
+
+
+def _add_temperatures(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--temperatures", type=temperatures, metavar="T,T",
+                         help="also evolve and judge an agent in a dream of each, "
+                         "e.g. 0.1,0.5,1.0,1.15,1.3")
+    command.add_argument("--generations", type=count, metavar="N",
+                         help="how long each of those evolves (default: evolve.generations)")
+
+
+def _add_play(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--world", choices=("real", "dream"), default="real",
+                         help="the game, or M's dream of it (default: real)")
+    command.add_argument("--temperature", type=temperature, metavar="T",
+                         help="of the dream (default: evolve.temperature)")
+    player = command.add_mutually_exclusive_group()
+    player.add_argument("--agent", dest="human", action="store_false",
+                        default=False, help="watch the agent (the default)")
+    player.add_argument("--human", action="store_true", help="play with the arrow keys")
+    command.add_argument("--gif", type=Path, metavar="FILE",
+                         help="write the episode here (default without a display: in the run)")
+    command.add_argument("--seed", type=seed, metavar="N",
+                         help="of the episode (default: the first held-out one's)")
+
+
+def temperature(text: str) -> float:
+    """A temperature that dreams can have."""
+    value = float(text)
+    if not 0.01 <= value <= 10:
+        raise argparse.ArgumentTypeError(f"{text} is not a temperature: 0.01 to 10 is allowed")
+    return value
+
+
+def temperatures(text: str) -> list[float]:
+    """Temperatures, with commas between them."""
+    return list(dict.fromkeys(temperature(part) for part in text.split(",")))
+
+
+def count(text: str) -> int:
+    """1 or more."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not allowed: 1 or more")
+    return value
+
+
+def seed(text: str) -> int:
+    """A seed as games take them."""
+    if not 0 <= (value := int(text)) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text} is not a seed: 0 to 2147483647 is allowed")
+    return value
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from worldmodels_repro.errors import UserError
 
 Policy = Literal["network", "brownian", "held", "controller"]
 Feature = Literal["z", "h", "c"]
+World = Literal["real", "dream"]
 
 # How a key may differ from the one that artefacts were made with:
 SPEED: dict[str, Any] = {"resume": "speed"}  # never changes a result: free at any time
@@ -126,6 +127,8 @@ class Memory(Section):
     """Weight of the rare ending steps in that head's cross-entropy."""
     reward: bool = False
     """A head for the step's reward (squared error)."""
+    reward_clip: Annotated[float, Field(gt=0)] = 10.0
+    """That head learns rewards no larger than this, either way: one -100 would drown the rest."""
     validation: Share = 0.05
     """Share of the episodes held out, whole."""
     validate_every: Positive = 200
@@ -154,6 +157,12 @@ class Controller(Section):
 class Evolve(Section):
     """Stage 5: CMA-ES on C (appendix A.4)."""
 
+    world: World = "real"
+    """Where C evolves: in the real game, or in M's dream of it (section 4)."""
+    temperature: Annotated[float, Field(ge=0.01, le=10)] = 1.0
+    """dream: mixture logits are divided by it, noise is scaled by its root; more is harder."""
+    select: World | None = None
+    """Where the CMA mean is evaluated, which picks the agent (None: where C evolves)."""
     generations: Positive = Field(default=1800, json_schema_extra=MORE)
     """Generations to evolve."""
     population: Annotated[int, Field(ge=4)] = 64
@@ -185,13 +194,18 @@ class Evolve(Section):
     start: str | None = None
     """A run folder whose agent to start from (None: all weights zero)."""
     slots: Positive = 16
-    """Episodes that a worker steps in lockstep."""
+    """Episodes that a worker steps in lockstep; dreams are fastest with 128 or more."""
     chunk: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)
     """Episodes a worker takes at a time (0: its whole share of a generation)."""
     workers: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)
     """Worker processes, for every stage (0: one a core)."""
     hang_after: Annotated[int, Field(ge=0)] = Field(default=1800, json_schema_extra=SPEED)
     """Seconds without a result after which workers count as hung, for every stage (0: never)."""
+
+    @property
+    def worlds(self) -> tuple[World, World]:
+        """Where C evolves, and where its mean is evaluated."""
+        return self.world, self.select or self.world
 
 
 class Evaluate(Section):
@@ -222,6 +236,17 @@ class Config(Section):
     controller: Controller = Controller()
     evolve: Evolve = Evolve()
     evaluate: Evaluate = Evaluate()
+
+    @model_validator(mode="after")
+    def _dreams_mean_something(self) -> Config:
+        if "dream" in self.evolve.worlds:
+            if not (self.memory.done or self.memory.reward):
+                raise ValueError("to evolve in a dream, M needs an ending or a reward to dream of: "
+                                 "set memory.done=true or memory.reward=true, and train it anew")
+            if self.evolve.untrained_memory:
+                raise ValueError("evolve.untrained_memory leaves nothing to dream of: set it to "
+                                 "false, or evolve.world=real")
+        return self
 
     def plain(self) -> dict[str, Any]:
         """The resolved settings as nested dictionaries of plain values."""

@@ -62,6 +62,13 @@ class Summary(TypedDict):
     max: float
 
 
+class DreamScores(TypedDict):
+    """What the agent scores in M's dream, in ``evaluation.json``."""
+
+    temperature: float
+    results: dict[str, Summary]
+
+
 class JudgedEpisode(TypedDict):
     """One episode in ``evaluation.json``."""
 
@@ -78,4 +85,5 @@ class Judgement(TypedDict):
     versions: dict[str, str]
     agent: AgentOrigin
     results: dict[str, Summary]
+    dream: NotRequired[DreamScores]
     episodes: dict[str, list[JudgedEpisode]]

@@ -7,7 +7,7 @@
       rollouts/       manifest.jsonl, brownian-000000.npz ...
       vae/            weights.npz, history.csv, reconstructions/, tensorboard/
       latents/        brownian-000000.npz ...
-      memory/         weights.npz, history.csv, tensorboard/
+      memory/         weights.npz, starts.npz, history.csv, tensorboard/
       evolve/         agent.npz, generations.csv, evaluations.jsonl, strategy.npz
       evaluation/     evaluation.json
       figures/        *.png, *.pdf, *.gif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,12 @@ def episode_lengths(folder: Path, episodes: list[str], names: tuple[str, ...],
                 raise
             print(f"skipped: {error}", file=sys.stderr)
     return lengths
+
+
+def first_posteriors(episodes: Iterable[Arrays]) -> Arrays:
+    """V's posteriors of the episodes' first frames, where dreams start: mu and logvar (E, z)."""
+    first = [{name: episode[name][0] for name in ("mu", "logvar")} for episode in episodes]
+    return {name: np.stack([row[name] for row in first]) for name in ("mu", "logvar")}
 
 
 def split_episodes(episodes: list[str], share: float, seed: int) -> tuple[list[str], list[str]]:

@@ -12,3 +12,8 @@ gymnasium.register(
     entry_point="worldmodels_repro.envs.take_cover:fast_take_cover",
     max_episode_steps=2100,
 )
+gymnasium.register(
+    id="worldmodels/Dream-v0",
+    entry_point="worldmodels_repro.worlds.dream_env:DreamEnv",
+    vector_entry_point="worldmodels_repro.worlds.dream_env:DreamVectorEnv",
+)

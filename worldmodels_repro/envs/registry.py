@@ -5,8 +5,8 @@ Stages and worlds never ask which game they are in; they ask the :class:`Game`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import gymnasium
@@ -34,6 +34,7 @@ class Game:
         squash: C's tanh outputs (B, actions) -> actions in range, row by row.
         solved: the score that counts as solved.
         max_steps: the longest episode that is judged.
+        keys: what each key adds to the action of a person who plays; none, and nobody can.
         fps: steps a second for those who watch or play.
     """
 
@@ -48,12 +49,17 @@ class Game:
     squash: Callable[[np.ndarray], np.ndarray]
     solved: float
     max_steps: int
+    keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     fps: int = 50
 
     @property
     def actions(self) -> int:
         """Numbers in an action."""
         return len(self.low)
+
+    def random_action(self, rng: np.random.Generator) -> np.ndarray:
+        """A uniform action, (actions,) float32."""
+        return rng.uniform(self.low, self.high).astype(np.float32)
 
     def make(self, renderer: Renderer,
              render_mode: str | None = None) -> gymnasium.Env[np.ndarray, np.ndarray]:
@@ -112,6 +118,8 @@ GAMES: dict[str, Game] = {
         squash=_steer_gas_brake,
         solved=900.0,
         max_steps=1000,
+        keys={"left": (-1.0, 0.0, 0.0), "right": (1.0, 0.0, 0.0), "up": (0.0, 1.0, 0.0),
+              "down": (0.0, 0.0, 0.8)},
     ),
     "take_cover": Game(
         name="take_cover",
@@ -125,6 +133,7 @@ GAMES: dict[str, Game] = {
         squash=lambda outputs: outputs.astype(np.float32),
         solved=750.0,
         max_steps=take_cover.MAX_TICS,
+        keys={"left": (-1.0,), "right": (1.0,)},
         fps=35,
     ),
 }

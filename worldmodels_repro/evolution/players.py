@@ -10,17 +10,25 @@ from worldmodels_repro.envs.registry import Renderer
 from worldmodels_repro.evolution.pool import Pool
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.worlds.agent import Body
-from worldmodels_repro.worlds.episodes import Played, play
+from worldmodels_repro.worlds.dream import Dream, DreamWorld
+from worldmodels_repro.worlds.episodes import Played, World, play
 from worldmodels_repro.worlds.real import RealWorld
 
 
 @dataclass(frozen=True)
 class WorldSpec:
-    """How a worker builds its world."""
+    """How a worker builds its world: the real game, or, where there is a dream, that."""
 
     body: Body
     renderer: Renderer
     slots: int
+    dream: Dream | None = None
+
+    def build(self) -> World:
+        """The world."""
+        if self.dream is not None:
+            return DreamWorld(self.dream, self.slots)
+        return RealWorld(self.body, self.slots, self.renderer)
 
 
 @dataclass(frozen=True)
@@ -42,14 +50,14 @@ class Chunk:
     patience: int
 
 
-_world: RealWorld
+_world: World
 _shape: ControllerShape
 
 
 def _prepare(spec: WorldSpec) -> None:
     global _world, _shape
     _shape = spec.body.shape
-    _world = RealWorld(spec.body, spec.slots, spec.renderer)
+    _world = spec.build()
 
 
 def _play(chunk: Chunk) -> Played:

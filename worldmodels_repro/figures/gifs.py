@@ -1,10 +1,9 @@
-"""The real game as an animation: the game, what V sees of it, and what V makes of that."""
+"""An episode as an animation: of the game with what V makes of it, or of a dream."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import matplotlib
@@ -14,14 +13,15 @@ from PIL import Image, ImageDraw, ImageFont
 from worldmodels_repro.envs.policies import RandomPolicy
 from worldmodels_repro.envs.registry import GAMES, Game
 from worldmodels_repro.figures.gif_file import write_gif
+from worldmodels_repro.figures.scenes import GameScene, Scene
 from worldmodels_repro.figures.style import needed
-from worldmodels_repro.models.runtime import Decoder, Encoder
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.run import Run
 
 EVERY, PACE = 10, 2.0  # a picture of every tenth step, at twice real time
 SIDE = 192  # pixels: V's frames, three times as large, and the game's height
 MARGIN, LINE = 8, 18
+LEAST_WIDTH = 400  # for the caption
 
 
 @dataclass
@@ -41,7 +41,7 @@ class UniformlyRandom:
 
     def act(self, frame: np.ndarray) -> np.ndarray:
         """One action (A,), whatever the frame."""
-        return self._rng.uniform(self._game.low, self._game.high).astype(np.float32)
+        return self._game.random_action(self._rng)
 
 
 def record(run: Run, player: RandomPolicy, seed: int, path: Path, max_steps: int,
@@ -64,40 +64,41 @@ def record(run: Run, player: RandomPolicy, seed: int, path: Path, max_steps: int
     """
     weights = load_weights(needed(run.folder("vae") / "weights.npz", "vae"))
     game = GAMES[run.config.game]
-    easel = _Easel(Encoder(weights, 1), Decoder(weights, 1), name)
-    env = game.make("original", render_mode="rgb_array")
-    film, over = Film(), False
-    frame, _ = env.reset(seed=seed)
-    film.pictures.append(easel.paint(env.render(), frame, film))
+    return film(GameScene(game, weights, player, seed, max_steps), path, name, game.fps)
+
+
+def frame_time(fps: int) -> int:
+    """Milliseconds that a GIF shows each picture of a game of ``fps`` steps a second."""
+    return round(1000 * EVERY / fps / PACE)
+
+
+def film(scene: Scene, path: Path, name: str, fps: int) -> Film:
+    """Let the scene's agent act to the episode's end, and write that as a GIF of less than 3 MB."""
+    easel, shot, over = Easel(name), Film(), False
+    shot.pictures.append(easel.paint(scene))
     while not over:
-        frame, reward, terminated, truncated, _ = env.step(player.act(frame))
-        film.score, film.steps = film.score + float(reward), film.steps + 1
-        over = terminated or truncated or film.steps >= max_steps
-        if over or film.steps % EVERY == 0:
-            film.pictures.append(easel.paint(env.render(), frame, film))
-    env.close()
-    write_gif(path, film.pictures, round(1000 * EVERY / game.fps / PACE))
-    return film
+        over = scene.step(scene.act())
+        if over or scene.steps % EVERY == 0:
+            shot.pictures.append(easel.paint(scene))
+    scene.close()
+    shot.score, shot.steps = scene.score, scene.steps
+    write_gif(path, shot.pictures, frame_time(fps))
+    return shot
 
 
-class _Easel:
-    """Puts the three views of a step and a caption into one picture."""
+class Easel:
+    """Puts the views of a step and a caption into one picture."""
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, name: str):
-        self._encoder, self._decoder, self._name = encoder, decoder, name
+    def __init__(self, name: str):
+        self._name = name
         fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
         self._font = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), 12)
 
-    def paint(self, game: Any, frame: np.ndarray, film: Film) -> np.ndarray:
-        """The game (h, w, 3), V's frame (64, 64, 3) -> a picture (H, W, 3), all uint8."""
-        view = np.asarray(game)
-        width = round(view.shape[1] * SIDE / view.shape[0])
-        mu, _ = self._encoder.encode(frame[None])
-        again = self._decoder.decode(mu.copy())[0]
-        panels = {"the game": cv2.resize(view, (width, SIDE), interpolation=cv2.INTER_AREA),
-                  "what V sees": _enlarged(frame), "V's reconstruction": _enlarged(again)}
-        size = (sum(panel.shape[1] + MARGIN for panel in panels.values()) + MARGIN,
-                2 * MARGIN + 2 * LINE + SIDE)
+    def paint(self, scene: Scene) -> np.ndarray:
+        """The scene as it is now: a picture (H, W, 3) uint8, of one size throughout."""
+        panels = {title: _scaled(view) for title, view in scene.panels().items()}
+        width = sum(panel.shape[1] + MARGIN for panel in panels.values()) + MARGIN
+        size = (max(width, LEAST_WIDTH), 2 * MARGIN + 2 * LINE + SIDE)
         picture = Image.new("RGB", size, "white")
         draw = ImageDraw.Draw(picture)
         left, top = MARGIN, MARGIN + LINE
@@ -108,11 +109,17 @@ class _Easel:
         baseline = top + SIDE + LINE - 3
         draw.text((MARGIN, baseline), self._name, "black", self._font, anchor="ls")
         # Right-aligned in places of their own, so that growing numbers do not push each other.
-        for place, text in ((size[0] - MARGIN - 110, f"step {film.steps}"),
-                            (size[0] - MARGIN, f"score {film.score:.0f}")):
+        for place, text in ((size[0] - MARGIN - 110, f"step {scene.steps}"),
+                            (size[0] - MARGIN, f"score {scene.score:.0f}")):
             draw.text((place, baseline), text, "black", self._font, anchor="rs")
         return np.asarray(picture)
 
 
-def _enlarged(frame: np.ndarray) -> np.ndarray:
-    return cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_NEAREST)
+def _scaled(view: np.ndarray) -> np.ndarray:
+    """To one height: V's frames three times as large, pixel by pixel, the game's as smooth."""
+    height, width = view.shape[:2]
+    if SIDE % height == 0:
+        size, way = (width * SIDE // height, SIDE), cv2.INTER_NEAREST
+    else:
+        size, way = (round(width * SIDE / height), SIDE), cv2.INTER_AREA
+    return cv2.resize(view, size, interpolation=way)

@@ -11,6 +11,7 @@ from keras import layers, ops
 from worldmodels_repro.config import Memory
 
 LOG_SQRT_2PI = 0.5 * float(np.log(2.0 * np.pi))
+RARE = -5.0  # the ending head's first logit: or else an M of little training ends dreams at once
 
 
 class MDNRNN(keras.Model):
@@ -28,14 +29,16 @@ class MDNRNN(keras.Model):
         done: whether one more output is the logit of 'the episode ends with this step'.
         reward: whether one more output is the step's reward.
         done_weight: weight of ending steps in that head's cross-entropy.
+        reward_clip: rewards are clipped to this magnitude before they are learnt.
     """
 
     def __init__(self, z: int, actions: int, units: int = 256, mixtures: int = 5,
                  restart_input: bool = False, done: bool = False, reward: bool = False,
-                 done_weight: float = 10.0, **kwargs: Any):
+                 done_weight: float = 10.0, reward_clip: float = 10.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.z, self.mixtures = z, mixtures
         self.has_done, self.has_reward, self.done_weight = done, reward, done_weight
+        self.reward_clip = reward_clip
         self.inputs_size = z + actions + int(restart_input)
         # === Layers ===
         self.lstm = layers.LSTM(units, return_sequences=True, return_state=True, name="lstm",
@@ -51,6 +54,10 @@ class MDNRNN(keras.Model):
         """Create every weight, so that parameters can be counted and loaded before any data."""
         self.lstm.build(input_shape)
         self.mixture.build((None, None, self.lstm.units))
+        if self.has_done:
+            bias = np.zeros(self.mixture.units, np.float32)
+            bias[3 * self.mixtures * self.z] = RARE
+            self.mixture.bias.assign(bias)
         self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -90,7 +97,8 @@ class MDNRNN(keras.Model):
             weight = 1.0 + (self.done_weight - 1.0) * y["done"]
             terms["done_loss"] = _masked_mean(weight * entropy, y["valid"])
         if self.has_reward:
-            terms["reward_loss"] = _masked_mean(ops.square(reward - y["reward"]), y["valid"])
+            target = ops.clip(y["reward"], -self.reward_clip, self.reward_clip)
+            terms["reward_loss"] = _masked_mean(ops.square(reward - target), y["valid"])
         loss = sum(terms.values())
         for name, value in (terms | {"loss": loss}).items():
             self.metrics_by_name[name].update_state(value)
@@ -125,7 +133,7 @@ def compiled_mdn_rnn(settings: Memory, z: int, actions: int, seed: int) -> MDNRN
     """M ready to train, its first weights drawn from ``seed``."""
     keras.utils.set_random_seed(seed)
     memory = MDNRNN(z, actions, settings.units, settings.mixtures, settings.restart_input,
-                    settings.done, settings.reward, settings.done_weight,
+                    settings.done, settings.reward, settings.done_weight, settings.reward_clip,
                     dtype=settings.precision)
     memory.compile(optimizer=keras.optimizers.Adam(settings.learning_rate,
                                                    clipvalue=settings.clip))

@@ -2,7 +2,8 @@
 
 The judge is the registered environment as everyone has it; the fast renderer, early endings
 and everything else that helps training are off. Every episode's score is kept as it is played,
-so an evaluation that was interrupted goes on with the next episode.
+so an evaluation that was interrupted goes on with the next episode. Where C evolved in a dream,
+what it scores there stands beside it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from worldmodels_repro.envs.registry import GAMES, Game
 from worldmodels_repro.evolution.players import Players, WorldSpec
 from worldmodels_repro.evolution.pool import Pool
 from worldmodels_repro.progress import Progress
-from worldmodels_repro.records import Judgement, Score
+from worldmodels_repro.records import Judgement, Score, Summary
 from worldmodels_repro.run import Run, versions
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import summary
 from worldmodels_repro.storage import append_json_line, load_json, load_json_lines, save_json
 from worldmodels_repro.worlds.agent import load_agent
+from worldmodels_repro.worlds.dream import load_dream
+from worldmodels_repro.worlds.dream_scores import dream_scores
 
 SLOTS = 4  # drawing is the judge's whole cost: more in lockstep would gain nothing
 
@@ -76,6 +79,10 @@ def run(stage_run: Run) -> None:
                     keep("random", seed, score, steps)
     rows = {player: [row for row in played if row["player"] == player]
             for player in ("agent", "random")}
+    dreamt = {}
+    if "dream" in config.evolve.worlds:
+        dream = load_dream(stage_run.path, config)
+        dreamt["dream"] = dream_scores(agent, dream, settings.episodes, settings.seed)
     save_json(folder / "evaluation.json", {
         "environment": game.judge_id, "unmodified": True, "solved": game.solved,
         "versions": versions(), "agent": agent.origin,
@@ -85,6 +92,7 @@ def run(stage_run: Run) -> None:
                     for player, scores in rows.items() if scores},
         "episodes": {player: [{name: row[name] for name in ("seed", "score", "steps")}
                               for row in scores] for player, scores in rows.items() if scores},
+        **dreamt,
     })
     stage_run.finish("evaluate", time.monotonic() - started)
     print(table(stage_run))
@@ -94,11 +102,17 @@ def table(stage_run: Run) -> str:
     """The results as a plain table."""
     result = load_json(stage_run.folder("evaluate") / "evaluation.json", Judgement)
     lines = [f"{result['environment']}, unmodified, held-out episodes ({stage_run.path})",
-             f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval"]
-    lines += [f"{player:8s}{row['episodes']:9d}{row['mean']:9.1f}{row['std']:8.1f}   "
-              f"[{row['ci95'][0]:.1f}, {row['ci95'][1]:.1f}]"
-              for player, row in result["results"].items()]
+             f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval",
+             *_rows(result["results"])]
+    if "dream" in result:
+        lines += [f"M's dream at temperature {result['dream']['temperature']:g}",
+                  *_rows(result["dream"]["results"])]
     return "\n".join(lines)
+
+
+def _rows(results: dict[str, Summary]) -> list[str]:
+    return [f"{player:8s}{row['episodes']:9d}{row['mean']:9.1f}{row['std']:8.1f}   "
+            f"[{row['ci95'][0]:.1f}, {row['ci95'][1]:.1f}]" for player, row in results.items()]
 
 
 _game: Game
@@ -117,7 +131,6 @@ def _play_randomly(seed: int) -> tuple[float, int]:
     rng = generator(seed)
     score, steps, over = 0.0, 0, False
     while not over:
-        action = rng.uniform(_game.low, _game.high).astype(np.float32)
-        _, reward, terminated, truncated, _ = _env.step(action)
+        _, reward, terminated, truncated, _ = _env.step(_game.random_action(rng))
         score, steps, over = score + float(reward), steps + 1, terminated or truncated
     return score, steps

@@ -1,4 +1,4 @@
-"""Stage 5: C evolves (sections 2.4 and 3.3, appendix A.4).
+"""Stage 5: C evolves, in the real game or in M's dream (sections 2.4, 3.3 and 4, appendix A.4).
 
 Each generation CMA-ES asks for candidates, all of them drive the same number of episodes, and
 the mean return is their fitness. Every so often the CMA *mean* drives tracks that training
@@ -9,6 +9,8 @@ each generation the whole state is on disk: a run that was killed goes on with t
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,7 @@ from worldmodels_repro.storage import (
     save_npz,
 )
 from worldmodels_repro.worlds.agent import load_agent, load_body
+from worldmodels_repro.worlds.dream import load_dream
 
 
 def run(stage_run: Run) -> None:
@@ -55,11 +58,20 @@ def run(stage_run: Run) -> None:
     generation = _resume(folder, strategy)
     rows = [row for row in load_csv(folder / "generations.csv", "generation", "steps", "hours")
             if row["generation"] <= generation]
-    spec = WorldSpec(body, settings.renderer, settings.slots)
-    with (Players(spec, settings.workers, settings.chunk, settings.hang_after) as players,
-          Progress("evolve", settings.generations, "generations", generation) as progress):
+    real = WorldSpec(body, settings.renderer, settings.slots)
+    specs = {"real": real}
+    if "dream" in settings.worlds:
+        specs["dream"] = replace(real, dream=load_dream(stage_run.path, config))
+    with ExitStack() as stack:
+        crews = {
+            world: stack.enter_context(Players(
+            specs[world], settings.workers, settings.chunk, settings.hang_after))
+            for world in dict.fromkeys(settings.worlds)}
+        players, judges = (crews[world] for world in settings.worlds)
+        progress = stack.enter_context(
+            Progress("evolve", settings.generations, "generations", generation))
         progress.say(f"{body.shape.weights} weights, {settings.population} candidates x "
-                     f"{settings.rollouts} episodes")
+                     f"{settings.rollouts} episodes {_where(settings)}")
         while generation < settings.generations:
             generation += 1
             row = _one_generation(strategy, players, config.seed, generation, settings)
@@ -69,7 +81,7 @@ def run(stage_run: Run) -> None:
                 progress.say(f"generation {generation}: {row['failed']} candidates have no finite "
                              "fitness; they rank last")
             if generation % settings.evaluate_every == 0 or generation == settings.generations:
-                _evaluate_mean(strategy, players, config.seed, generation, settings, stage_run)
+                _evaluate_mean(strategy, judges, config.seed, generation, settings, stage_run)
             # The rows first: on resume, rows beyond the checkpoint are dropped.
             save_csv(folder / "generations.csv", rows)
             save_checkpoint(folder / "strategy.npz",
@@ -125,7 +137,22 @@ def _evaluate_mean(strategy: Strategy, players: Players, seed: int, generation: 
     append_json_line(folder / "evaluations.jsonl", row)
     if best is None or row["mean"] > best["mean"]:
         save_npz(folder / "agent.npz", {"weights": mean})
-        save_json(folder / "agent.json", {"run": stage_run.path.name, **row})
+        save_json(folder / "agent.json", {"run": stage_run.path.name, **_origin(settings), **row})
+
+
+def _origin(settings: Evolve) -> dict[str, Any]:
+    """Where C evolved, and where this mean was chosen."""
+    world, chosen_in = settings.worlds
+    if "dream" not in settings.worlds:
+        return {"world": world}
+    return {"world": world, "chosen_in": chosen_in, "temperature": settings.temperature}
+
+
+def _where(settings: Evolve) -> str:
+    dreamt = f"M's dream at temperature {settings.temperature:g}"
+    world, chosen_in = ({"real": "the real game", "dream": dreamt}[world]
+                        for world in settings.worlds)
+    return f"in {world}" if world == chosen_in else f"in {world}, means evaluated in {chosen_in}"
 
 
 def _best_evaluation(folder: Path, before: int | None = None) -> Evaluation | None:

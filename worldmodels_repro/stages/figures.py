@@ -18,16 +18,19 @@ from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.curves import memory_curves, vae_curves
 from worldmodels_repro.figures.frames import reconstructions
-from worldmodels_repro.figures.gifs import UniformlyRandom, record
+from worldmodels_repro.figures.gifs import UniformlyRandom, film, record
 from worldmodels_repro.figures.latents import latents
 from worldmodels_repro.figures.predictions import dream_frames, predictions
+from worldmodels_repro.figures.scenes import DreamScene
 from worldmodels_repro.figures.scores import evaluation, generations
 from worldmodels_repro.figures.style import needed, paper, save
+from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.storage import load_npz
 from worldmodels_repro.worlds.agent import Agent, DrivenByAgent, load_agent
+from worldmodels_repro.worlds.dream import load_dream
 
 FIGURES: dict[str, Callable[[Run], Figure]] = {
     "vae_curves": vae_curves, "reconstructions": reconstructions, "latents": latents,
@@ -53,7 +56,7 @@ def run(stage_run: Run) -> None:
     stage_run = Run(stage_run.path, load_config(own), stage_run.mirror)
     folder = stage_run.folder("figures")
     drawn = 0
-    with Progress("figures", len(FIGURES) + len(GIFS), "files") as progress:
+    with Progress("figures", len(FIGURES) + len(GIFS) + 1, "files") as progress:
 
         def attempt(name: str, draw: Callable[[], str]) -> None:
             nonlocal drawn
@@ -68,6 +71,7 @@ def run(stage_run: Run) -> None:
             attempt(name, partial(_draw, stage_run, folder, name, figure))
         for name, cast in GIFS.items():
             attempt(name, partial(_film, stage_run, folder, name, cast))
+        attempt("dream", partial(_film_dream, stage_run, folder))
     stage_run.checkpoint("figures")
     if not drawn:
         raise UserError(f"{stage_run.path} holds nothing to draw yet: type "
@@ -87,6 +91,19 @@ def _film(stage_run: Run, folder: Path, name: str, cast: Casting) -> str:
     film = record(stage_run, player, seed, folder / f"{name}.gif",
                   min(GAMES[stage_run.config.game].max_steps, MAX_STEPS), caption)
     return f"{folder / name}.gif: {caption}, {film.score:.0f} in {film.steps} steps"
+
+
+def _film_dream(stage_run: Run, folder: Path) -> str:
+    """The final agent in M's dream, at the temperature that the run says."""
+    vae, _, _ = (needed(stage_run.folder(stage) / name, stage) for stage, name in (
+        ("vae", "weights.npz"), ("memory", "weights.npz"), ("evolve", "agent.npz")))
+    agent = load_agent(stage_run.path)
+    seed = episode_seed(stage_run.config.evaluate.seed, "dream", TRACK)
+    dream = load_dream(stage_run.path, stage_run.config)
+    caption = _called(agent.origin["generation"])
+    shot = film(DreamScene(dream, load_weights(vae), agent, seed), folder / "dream.gif", caption,
+                GAMES[stage_run.config.game].fps)
+    return f"{folder / 'dream'}.gif: {caption}, {shot.score:.0f} in {shot.steps} steps of a dream"
 
 
 def _random(stage_run: Run, seed: int) -> tuple[RandomPolicy, str]:

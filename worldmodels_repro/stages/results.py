@@ -67,7 +67,7 @@ def _size(stage_run: Run, stage: str, facts: dict[str, Any]) -> str:
         steps = rows[-1]["step"] if rows else 0
         return f"{steps:,} gradient steps, " + _many(facts, parameters="parameters")
     if stage == "evolve":
-        return _many(facts, generations="generations", steps="steps of the game")
+        return _many(facts, generations="generations", steps="steps")
     if stage == "evaluate":
         episodes = load_json(folder / "evaluation.json", Judgement)["episodes"]
         steps = sum(row["steps"] for rows in episodes.values() for row in rows)

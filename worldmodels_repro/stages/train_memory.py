@@ -16,6 +16,7 @@ from worldmodels_repro.data.episodes import (
     LATENTS,
     episode_file,
     episode_lengths,
+    first_posteriors,
     kept_episodes,
     load_episode,
     split_episodes,
@@ -27,7 +28,7 @@ from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import Means
-from worldmodels_repro.storage import load_csv, save_csv
+from worldmodels_repro.storage import load_csv, save_csv, save_npz
 
 
 def run(stage_run: Run) -> None:
@@ -43,9 +44,11 @@ def run(stage_run: Run) -> None:
                 if not config.skip_bad_files or episode_file(latents, name).exists()]
     episodes = list(episode_lengths(latents, episodes, LATENTS, config.skip_bad_files))
     training, held_out = split_episodes(episodes, settings.validation, config.seed)
+    read = {name: load_episode(latents, name, LATENTS) for name in episodes}
     sequences, validation = (
-        Sequences([load_episode(latents, name, LATENTS) for name in part], settings.sequence,
-                  settings.restart_input) for part in (training, held_out))
+        Sequences([read[name] for name in part], settings.sequence, settings.restart_input)
+        for part in (training, held_out))
+    save_npz(folder / "starts.npz", first_posteriors(read.values()))
     seed = episode_seed(config.seed, "models", 4)
 
     # Keras takes seconds to import: after everything that can be refused.

@@ -1,0 +1,121 @@
+"""An episode to look at, of the game or of a dream: acted by an agent, or by who sits before it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from worldmodels_repro.envs.policies import RandomPolicy
+from worldmodels_repro.envs.registry import GAMES, Game
+from worldmodels_repro.models.runtime import Decoder, Encoder
+from worldmodels_repro.storage import Arrays
+from worldmodels_repro.worlds.agent import Agent
+from worldmodels_repro.worlds.dream import Dream, DreamWorld
+
+
+class Scene(Protocol):
+    """One episode, step by step.
+
+    Attributes:
+        score: the rewards so far.
+        steps: taken so far.
+    """
+
+    score: float
+    steps: int
+
+    def act(self) -> np.ndarray:
+        """What the agent does now, (A,)."""
+
+    def step(self, action: np.ndarray) -> bool:
+        """Take an action; whether the episode is over."""
+
+    def panels(self) -> dict[str, np.ndarray]:
+        """What there is to see now: title -> picture (h, w, 3) uint8."""
+
+    def close(self) -> None:
+        """Leave."""
+
+
+class GameScene:
+    """The unmodified game, what V sees of it, and what V makes of that.
+
+    Args:
+        game: which.
+        vae: V's named weights.
+        player: acts on frames; None where a person does.
+        seed: the episode's: its track.
+        max_steps: the episode is cut after so many steps.
+    """
+
+    def __init__(self, game: Game, vae: Arrays, player: RandomPolicy | None, seed: int,
+                 max_steps: int):
+        self._player, self._most = player, max_steps
+        self._encoder, self._decoder = Encoder(vae, 1), Decoder(vae, 1)
+        self._env = game.make("original", render_mode="rgb_array")
+        self._frame = self._env.reset(seed=seed)[0]
+        self.score, self.steps = 0.0, 0
+
+    def act(self) -> np.ndarray:
+        """What the player does now, (A,)."""
+        if self._player is None:
+            raise ValueError("a scene without a player can't act")
+        return self._player.act(self._frame)
+
+    def step(self, action: np.ndarray) -> bool:
+        """Take an action; whether the episode is over."""
+        self._frame, reward, terminated, truncated, _ = self._env.step(action)
+        self.score, self.steps = self.score + float(reward), self.steps + 1
+        return terminated or truncated or self.steps >= self._most
+
+    def panels(self) -> dict[str, np.ndarray]:
+        """The game as people see it, V's frame and its reconstruction, uint8."""
+        mu, _ = self._encoder.encode(self._frame[None])
+        again = self._decoder.decode(mu.copy())[0].copy()
+        return {"the game": np.asarray(self._env.render()), "what V sees": self._frame,
+                "V's reconstruction": again}
+
+    def close(self) -> None:
+        """Close the game."""
+        self._env.close()
+
+
+class DreamScene:
+    """A dream, as V's decoder draws it.
+
+    Args:
+        dream: M and its starts.
+        vae: V's named weights.
+        agent: whose C acts; None where a person does.
+        seed: the dream's.
+    """
+
+    def __init__(self, dream: Dream, vae: Arrays, agent: Agent | None, seed: int):
+        self._world, self._agent = DreamWorld(dream, 1), agent
+        self._title = f"M's dream at temperature {dream.temperature:g}"
+        self._most = GAMES[dream.game].max_steps
+        self._squash = GAMES[dream.game].squash
+        self._decoder = Decoder(vae, 1)
+        self._world.reset(0, seed)
+        self.score, self.steps = 0.0, 0
+
+    def act(self) -> np.ndarray:
+        """What C does now, (A,)."""
+        if self._agent is None:
+            raise ValueError("a scene without an agent can't act")
+        outputs = self._agent.body.shape.act(self._agent.weights[None], self._world.features())
+        return self._squash(outputs)[0]
+
+    def step(self, action: np.ndarray) -> bool:
+        """Take an action; whether M ended the episode, or its time is up."""
+        rewards, ended = self._world.advance(action[None])
+        self.score, self.steps = self.score + float(rewards[0]), self.steps + 1
+        return bool(ended[0]) or self.steps >= self._most
+
+    def panels(self) -> dict[str, np.ndarray]:
+        """z as V decodes it, (64, 64, 3) uint8."""
+        return {self._title: self._decoder.decode(self._world.latents())[0].copy()}
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,77 @@
+"""``worldmodels play``: watch the agent, or play, in the game or in the dream."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worldmodels_repro.config import load_config
+from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.figures.gif_file import write_gif
+from worldmodels_repro.figures.gifs import film, frame_time
+from worldmodels_repro.figures.scenes import DreamScene, GameScene, Scene
+from worldmodels_repro.figures.style import needed
+from worldmodels_repro.figures.window import has_display, show
+from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.run import Run
+from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.worlds.agent import DrivenByAgent, load_agent
+from worldmodels_repro.worlds.dream import load_dream
+
+
+def run(stage_run: Run, world: str = "real", temperature: float | None = None,
+        human: bool = False, gif: Path | None = None, seed: int | None = None) -> None:
+    """Play one episode in a window, or, without a display, the agent's into a GIF.
+
+    Args:
+        stage_run: whose V, M and C.
+        world: ``real`` or ``dream``.
+        temperature: of the dream (None: as C evolved, or would).
+        human: whether a person plays.
+        gif: the file to write (None: none where there is a window).
+        seed: of the episode (None: the first held-out one's).
+
+    Raises:
+        UserError: something is asked for that there is not.
+    """
+    own = stage_run.path / "config.yaml"
+    if not own.exists():
+        raise UserError(f"{stage_run.path} holds no run to play: name one with --run, "
+                        "e.g. --run logs/quick")
+    stage_run = Run(stage_run.path, load_config(own))
+    game = GAMES[stage_run.config.game]
+    if temperature is not None and world == "real":
+        raise UserError("--temperature is the dream's: add --world dream")
+    if human and not game.keys:
+        raise UserError(f"{game.name} has no keys to play it with: leave --human out")
+    windowed = has_display() if human or gif is None else False
+    if human and not windowed:
+        raise UserError("there is no display to play on: leave --human out to have the agent's "
+                        "episode written as a GIF")
+    if seed is None:
+        seed = episode_seed(stage_run.config.evaluate.seed,
+                            "evaluation" if world == "real" else "dream", 0)
+    scene, name = _scene(stage_run, world, temperature, human, seed)
+    if not windowed:
+        gif = gif or stage_run.path / "play" / f"{world}-{seed}.gif"
+        film(scene, gif, name, game.fps)
+    else:
+        pictures = show(scene, game, human, name)
+        if gif is not None:
+            write_gif(gif, pictures, frame_time(game.fps))
+    print(f"{name}: {scene.score:.0f} in {scene.steps} steps" + (f", {gif}" if gif else ""))
+
+
+def _scene(stage_run: Run, world: str, temperature: float | None, human: bool,
+           seed: int) -> tuple[Scene, str]:
+    """What is played, and what its caption says."""
+    config, path = stage_run.config, stage_run.path
+    agent = None if human else load_agent(path)
+    name = "you" if agent is None else f"agent of generation {agent.origin['generation']:,}"
+    vae = load_weights(needed(stage_run.folder("vae") / "weights.npz", "vae"))
+    if world == "dream":
+        needed(stage_run.folder("memory") / "weights.npz", "memory")
+        return DreamScene(load_dream(path, config, temperature), vae, agent, seed), name
+    game = GAMES[config.game]
+    driver = None if agent is None else DrivenByAgent(agent, generator(seed))
+    return GameScene(game, vae, driver, seed, game.max_steps), name

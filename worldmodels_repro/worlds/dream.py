@@ -1,0 +1,193 @@
+"""M's dream as a world: no game and no V, yet C sees features and cannot tell (section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldmodels_repro.data.episodes import LATENTS, first_posteriors, load_episode
+from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.models.imagination import Imagination
+from worldmodels_repro.models.runtime import Precision
+from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.seeds import generator
+from worldmodels_repro.storage import Arrays, load_npz
+
+AHEAD = 64  # steps whose noise is drawn at once; another number is other dreams
+
+
+@dataclass(frozen=True)
+class Dream:
+    """A dream as data: M, and where dreams start.
+
+    Attributes:
+        game: as the registry names it: what actions are, and how long an episode may last.
+        memory: M's named weights, the mixture's included.
+        starts: ``mu`` and ``logvar``, (E, z) each: V's posteriors of E episodes' first frames.
+        inputs: what C sees, in order: z, h, c.
+        done, reward, restart_input: M's heads, and whether its input ends with 'this step is an
+            episode's first'.
+        temperature: tau; 1 is M as it was trained, more is more uncertain.
+        precision: arithmetic of M's matrix products.
+    """
+
+    game: str
+    memory: Arrays
+    starts: Arrays
+    inputs: tuple[str, ...]
+    done: bool
+    reward: bool
+    restart_input: bool
+    temperature: float
+    precision: Precision
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Numbers in each thing that C may see."""
+        units = len(self.memory["lstm/recurrent_kernel"])
+        return {"z": self.starts["mu"].shape[1], "h": units, "c": units}
+
+    @property
+    def features(self) -> int:
+        """Numbers that C sees."""
+        return sum(self.sizes[name] for name in self.inputs)
+
+
+def load_dream(run: Path, config: Any, temperature: float | None = None) -> Dream:
+    """The dream of a run folder's M.
+
+    Args:
+        run: the folder.
+        config: the run's.
+        temperature: in place of ``evolve.temperature``.
+
+    Raises:
+        UserError: a file is missing or does not fit.
+    """
+    settings = config.memory
+    return Dream(config.game, load_weights(run / "memory" / "weights.npz"), load_starts(run),
+                 tuple(config.controller.inputs), settings.done, settings.reward,
+                 settings.restart_input,
+                 config.evolve.temperature if temperature is None else temperature,
+                 config.evolve.precision)
+
+
+def load_starts(run: Path) -> Arrays:
+    """``mu`` and ``logvar`` (E, z) of every episode's first frame.
+
+    M's training keeps them beside its weights; for an M of before that, they are read from the
+    latents.
+
+    Raises:
+        UserError: neither is there.
+    """
+    kept = run / "memory" / "starts.npz"
+    if kept.exists():
+        starts = load_npz(kept, ("mu", "logvar"))
+    else:
+        latents = run / "latents"
+        names = sorted(path.stem for path in latents.glob("*.npz"))
+        if not names:
+            raise UserError(f"{latents} holds no episode to start a dream from: type "
+                            f"worldmodels latents --run {run}")
+        starts = first_posteriors(load_episode(latents, name, LATENTS) for name in names)
+    return {name: array.astype(np.float32) for name, array in starts.items()}
+
+
+class DreamWorld:
+    """B dreams in lockstep.
+
+    An episode starts from a draw of a first frame's posterior, with h_0 = c_0 = 0. Each step's
+    reward is the reward head's, or 1; the episode ends when the ending head's logit is above 0,
+    or with the longest that the game allows. All draws come from the episode's seed, a step's
+    after those of the steps before: nothing depends on the other slots.
+
+    Args:
+        dream: M and the starts.
+        slots: B.
+    """
+
+    def __init__(self, dream: Dream, slots: int):
+        self.slots = slots
+        self._game, self._starts = GAMES[dream.game], dream.starts
+        sizes = dream.sizes
+        self._mind = Imagination(dream.memory, sizes["z"], dream.done, dream.reward,
+                                 dream.restart_input, slots, dream.temperature, dream.precision)
+        # Slots that are live have the first rows of the mind: idle ones cost nothing.
+        self._live = 0
+        self._row_of, self._slot_of = np.full(slots, -1), np.full(slots, -1)
+        self._rngs: list[np.random.Generator] = [generator(0)] * slots
+        self._uniforms = np.zeros((slots, AHEAD, sizes["z"]), np.float32)
+        self._normals = np.zeros((slots, AHEAD, sizes["z"]), np.float32)
+        self.age = np.zeros(slots, int)
+        parts = {"z": self._mind.z, "h": self._mind.h, "c": self._mind.c}
+        self._parts = [parts[name] for name in dream.inputs]
+        self._features = np.zeros((slots, dream.features), np.float32)
+        self._rewards, self._ended = np.zeros(slots), np.zeros(slots, bool)
+
+    def reset(self, slot: int, seed: int) -> None:
+        """Begin the dream of this seed: its start and every draw within it."""
+        if self._row_of[slot] < 0:
+            self._row_of[slot], self._slot_of[self._live] = self._live, slot
+            self._live += 1
+        rng = self._rngs[slot] = generator(seed)
+        start = int(rng.integers(len(self._starts["mu"])))
+        mu, logvar = self._starts["mu"][start], self._starts["logvar"][start]
+        noise = rng.standard_normal(mu.shape, np.float32)
+        self._mind.wake(int(self._row_of[slot]), mu + np.exp(0.5 * logvar) * noise)
+        self.age[slot] = 0
+
+    def rest(self, slot: int) -> None:
+        """Nothing more to dream in this slot."""
+        row = int(self._row_of[slot])
+        if row < 0:
+            return
+        self._live -= 1
+        last = int(self._slot_of[self._live])
+        if last != slot:
+            self._mind.move(self._live, row)
+            self._row_of[last], self._slot_of[row] = row, last
+        self._row_of[slot] = -1
+        self._rewards[slot], self._ended[slot] = 0.0, False
+
+    def features(self) -> np.ndarray:
+        """What C sees now, (B, F); the array is reused by the next call."""
+        live = self._slot_of[:self._live]
+        column = 0
+        for part in self._parts:
+            self._features[live, column:column + part.shape[1]] = part[:self._live]
+            column += part.shape[1]
+        return self._features
+
+    def latents(self) -> np.ndarray:
+        """z in each slot, (B, z): what V's decoder would show."""
+        z = np.zeros((self.slots, self._mind.z.shape[1]), np.float32)
+        z[self._slot_of[:self._live]] = self._mind.z[:self._live]
+        return z
+
+    def step(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """C's outputs (B, actions) -> rewards (B,) and whether each episode ended (B,)."""
+        rewards, ended = self.advance(self._game.squash(outputs))
+        return rewards, ended | (self.age >= self._game.max_steps)
+
+    def advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The game's own actions (B, A) -> rewards (B,) and whether M ended each episode (B,)."""
+        live = self._slot_of[:self._live]
+        ahead = self.age[live] % AHEAD
+        for slot in live[ahead == 0]:
+            self._rngs[slot].random(dtype=np.float32, out=self._uniforms[slot])
+            self._rngs[slot].standard_normal(dtype=np.float32, out=self._normals[slot])
+        self._mind.step(actions[live], self._uniforms[live, ahead], self._normals[live, ahead])
+        self.age[live] += 1
+        self._rewards[live] = (1.0 if self._mind.reward is None
+                               else self._mind.reward[:self._live])
+        if self._mind.done is not None:
+            self._ended[live] = self._mind.done[:self._live] > 0.0
+        return self._rewards, self._ended
+
+    def close(self) -> None:
+        """Nothing is open."""
