@@ -489,11 +489,11 @@ def test_every_stage_runs_on_doom(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         result = command(verb, "--config", TINY, "--run", run)
         assert result.returncode == 0, f"{verb}: {result.stderr}"
     assert not list(here.iterdir())
-    lines = load_json_lines(run / "rollouts" / "manifest.jsonl")
+    lines = load_json_lines(run / "rollouts" / "manifest.jsonl", dict)
     assert {line["environment"] for line in lines} == {"VizdoomTakeCover-v1"}
-    facts = load_json(run / "memory" / "stage.json")["facts"]
+    facts = load_json(run / "memory" / "stage.json", dict)["facts"]
     assert {"best_val_loss", "best_val_done_recall", "best_val_done_precision"} <= set(facts)
-    result = load_json(run / "evaluation" / "evaluation.json")
+    result = load_json(run / "evaluation" / "evaluation.json", dict)
     assert (result["environment"], result["solved"]) == ("VizdoomTakeCover-v1", 750.0)
     for player in ("agent", "random"):
         assert all(row["score"] == row["steps"] <= 2100 for row in result["episodes"][player])

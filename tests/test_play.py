@@ -42,7 +42,7 @@ def dream_run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_c_evolves_in_the_dream_alone(dream_run: Path, tmp_path: Path) -> None:
-    agent = load_json(dream_run / "evolve" / "agent.json")
+    agent = load_json(dream_run / "evolve" / "agent.json", dict)
     assert (agent["world"], agent["chosen_in"], agent["temperature"]) == ("dream", "dream", 1.0)
     # Whoever computes, in batches of whatever size: the same numbers.
     other = tmp_path / "other"
@@ -61,7 +61,7 @@ def test_means_may_be_evaluated_in_the_real_game(tiny_run: Path, tmp_path: Path)
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("evolve", "evaluation"))
     result = command("evolve", "--run", run, *DREAM, "--set", "evolve.select=real")
     assert result.returncode == 0, result.stderr
-    assert load_json(run / "evolve" / "agent.json")["chosen_in"] == "real"
+    assert load_json(run / "evolve" / "agent.json", dict)["chosen_in"] == "real"
 
 
 def test_ms_training_keeps_where_dreams_start(tiny_run: Path, tmp_path: Path) -> None:
@@ -87,15 +87,15 @@ def test_the_table_of_temperatures(dream_run: Path) -> None:
     result = command(*words)
     assert result.returncode == 0, result.stderr
     assert "temperature 0.5: 2 generations" in result.stderr
-    table = load_json(dream_run / "evaluation" / "temperatures.json")
+    table = load_json(dream_run / "evaluation" / "temperatures.json", dict)
     assert [row["temperature"] for row in table["temperatures"]] == [0.5, 1.0]
     assert table["random"]["episodes"] == 1
     for row in table["temperatures"]:
         inner = dream_run / "temperatures" / "0.5"
         if row["temperature"] == 1.0:  # the run's own: it evolved in just such a dream
             inner = dream_run
-        assert load_json(inner / "evolve" / "agent.json")["temperature"] == row["temperature"]
-        judged = load_json(inner / "evaluation" / "evaluation.json")
+        assert load_json(inner / "evolve" / "agent.json", dict)["temperature"] == row["temperature"]
+        judged = load_json(inner / "evaluation" / "evaluation.json", dict)
         assert row["real"] == judged["results"]["agent"]
         assert judged["unmodified"]
         assert row["dream"] == judged["dream"]["results"]["agent"]
@@ -209,7 +209,7 @@ def test_keys_add_up_within_the_games_ranges() -> None:
 
 def test_the_dream_of_a_run_is_judged_beside_the_game(dream_run: Path) -> None:
     assert command("evaluate", "--run", dream_run).returncode == 0
-    result = load_json(dream_run / "evaluation" / "evaluation.json")
+    result = load_json(dream_run / "evaluation" / "evaluation.json", dict)
     assert result["dream"]["temperature"] == 1.0
     assert len(result["dream"]["episodes"]["random"]) == 1
     shown = command("results", "--run", dream_run).stdout
