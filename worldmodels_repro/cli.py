@@ -1,4 +1,4 @@
-"""The command line: one verb a stage.
+"""The command line: one verb a stage, and ``aws``.
 
 A user's mistake gets one line that says what to type and exit code 2; a bug gets its traceback.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from worldmodels_repro.cloud import command as aws
 from worldmodels_repro.errors import UserError
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         options = _parser().parse_args(arguments)
+        if options.verb == "aws":
+            aws.run(options)
+            return 0
         if options.verb == "doctor":
             from worldmodels_repro import doctor
 
@@ -105,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(remote=None)
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                              help="override one setting, e.g. --set evolve.sigma=0.2")
+    purpose = "rent machines on AWS, see what they cost, leave nothing behind"
+    aws.add_verbs(verbs.add_parser("aws", help=purpose, description=purpose))
     return parser
 
 
