@@ -150,6 +150,32 @@ def test_a_killed_worker_is_replaced_and_its_tasks_done_again(tmp_path: Path) ->
         assert list(pool.map(_die_once, tasks)) == tasks
 
 
+def _hang_once(marker: str) -> str:
+    path = Path(marker)
+    if path.suffix == ".hangs" and not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return marker
+
+
+def _hang(marker: str) -> None:
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def test_a_hung_worker_is_replaced_and_its_tasks_done_again(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = [str(tmp_path / name) for name in ("a", "b.hangs", "c", "d")]
+    with Pool(2, _nothing, (), hang_after=5.0) as pool:
+        assert list(pool.map(_hang_once, tasks)) == tasks
+    assert "no worker has finished a task for 5 s" in capsys.readouterr().err
+
+
+def test_workers_that_hang_again_and_again_end_the_run() -> None:
+    with (Pool(1, _nothing, (), hang_after=2.0) as pool,
+          pytest.raises(UserError, match=r"3 times over.*evolve\.hang_after")):
+        list(pool.map(_hang, ["a"]))
+
+
 def test_an_error_in_a_task_reaches_the_parent() -> None:
     with Pool(2, _nothing, ()) as pool, pytest.raises(ZeroDivisionError, match="task 3"):
         list(pool.map(_fail, [3]))

@@ -119,7 +119,8 @@ def _disk(folder: Path) -> tuple[str, list[str]]:
 
 
 def _mpi() -> tuple[str, list[str]]:
-    launcher = shutil.which("mpirun") or shutil.which("mpiexec")
+    beside = str(Path(sys.executable).parent)  # where the wheel of an MPI puts its own
+    launcher = shutil.which("mpirun") or shutil.which("mpirun", path=beside)
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
@@ -130,7 +131,8 @@ def _mpi() -> tuple[str, list[str]]:
     fact = f"{vendor} {'.'.join(map(str, number))}, launcher {launcher or 'not found'}"
     wrong = []
     if launcher is None:
-        wrong.append("mpirun is not on the PATH: activate .venv, or load the cluster's MPI module")
+        wrong.append("there is no mpirun: activate .venv, or load the cluster's MPI module; runs "
+                     "on one machine do not need it")
     asked = ranks()
     if asked != MPI.COMM_WORLD.Get_size():
         wrong.append(f"mpirun started {asked} processes, but each is alone in its MPI: mpirun and "

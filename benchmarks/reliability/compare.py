@@ -1,4 +1,4 @@
-"""Whether two run folders came to the same, times and dates aside."""
+"""Whether two run folders came to the same, times, dates and names aside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-TIMES = {"seconds", "hours", "started", "finished", "resumed", "commit", "versions"}
+ASIDE = {"seconds", "hours", "started", "finished", "resumed", "commit", "versions", "run"}
 # Events and pictures are drawn from the numbers that are compared.
 IGNORED = {".png", ".gif", ".pdf"}
 
@@ -49,5 +49,5 @@ def _content(path: Path) -> Any:
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _timeless(item) for name, item in value.items() if name not in TIMES}
+        return {name: _timeless(item) for name, item in value.items() if name not in ASIDE}
     return [_timeless(item) for item in value] if isinstance(value, list) else value

@@ -89,15 +89,17 @@ class FaultyProxy:
                 if fault == "damaged back":
                     content = bytes([content[0] ^ 1]) + content[1:]
                 if fault == "lost answer":
-                    self._cut(b"")
-                elif fault == "cut":
-                    self._cut(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
-                else:
-                    self._answer(answer.status, headers, content)
+                    self._cut()
+                    return
+                cut = fault == "cut"
+                self._answer(answer.status, headers, content, len(content) // 2 if cut else None)
+                if cut:
+                    self._cut()
 
             do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve  # noqa: N815
 
-            def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+            def _answer(self, status: int, headers: dict[str, str], content: bytes,
+                        only: int | None = None) -> None:
                 self.send_response_only(status)
                 for name, value in headers.items():
                     self.send_header(name, value)
@@ -109,10 +111,9 @@ class FaultyProxy:
                     self.send_header("Date", self.date_time_string())
                 self.end_headers()
                 if self.command != "HEAD":
-                    self.wfile.write(content)
+                    self.wfile.write(content[:only])
 
-            def _cut(self, first: bytes) -> None:
-                self.wfile.write(first)
+            def _cut(self) -> None:
                 self.wfile.flush()
                 self.close_connection = True
                 self.connection.shutdown(2)

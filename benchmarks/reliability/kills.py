@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.reliability.compare import difference
@@ -24,50 +25,53 @@ MORE = ("--set", "evolve.generations=12", "--set", "vae.epochs=4", "--set", "mem
 def kills(times: int, seed: int = 1) -> dict[str, object]:
     """Kill ``times`` stages once each; says how many then came to the very same end."""
     rng = random.Random(seed)
-    same, hit, lost = 0, 0, []
+    hit, others = 0, []
     with tempfile.TemporaryDirectory() as scratch:
         reference = Path(scratch) / "reference"
         seconds = {}
         for stage in STAGES:
             clock = time.monotonic()
-            _start(stage, reference).wait()
+            _start(stage, reference, MORE).wait()
             seconds[stage] = time.monotonic() - clock
         for number in range(times):
             stage = list(STAGES)[number % len(STAGES)]
-            run = Path(scratch) / "run"
-            shutil.rmtree(run, ignore_errors=True)
-            _copy_before(stage, reference, run)
             moment = rng.uniform(0.0, seconds[stage])
-            victim = _start(stage, run)
-            try:
-                victim.wait(moment)
-            except subprocess.TimeoutExpired:
-                os.kill(victim.pid, signal.SIGKILL)
-                hit += 1
-            victim.wait()
-            code = _start(stage, run).wait()
-            unlike = difference(run / STAGES[stage], reference / STAGES[stage])
-            if code == 0 and unlike is None:
-                same += 1
-            else:
-                lost.append(f"{stage} after {moment:.2f} s: exit {code}, {unlike}")
+            was_hit, unlike = kill_once(stage, moment, reference, Path(scratch) / "run", MORE)
+            hit += was_hit
+            if unlike is not None:
+                others.append(f"{stage} after {moment:.2f} s: {unlike}")
             print(f"{number + 1}/{times} {stage} at {moment:.1f} of {seconds[stage]:.1f} s: "
-                  f"{'the same' if not lost or unlike is None else unlike}",
-                  file=sys.stderr, flush=True)
+                  f"{unlike or 'the same'}", file=sys.stderr, flush=True)
     return {"name": "kills", "times": times, "still running when killed": hit,
-            "identical ends": same, "others": lost}
+            "identical ends": times - len(others), "others": others}
 
 
-def _start(stage: str, run: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", stage, "--config",
-                             str(CONFIG), "--run", str(run), *MORE],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def kill_once(stage: str, moment: float, reference: Path, run: Path,
+              more: Sequence[str] = ()) -> tuple[bool, str | None]:
+    """Kill one stage after ``moment`` seconds and run it again.
 
-
-def _copy_before(stage: str, reference: Path, run: Path) -> None:
-    """What the stages before this one made."""
+    Returns:
+        Whether it was still running, and what then differs from the reference (None: nothing).
+    """
+    shutil.rmtree(run, ignore_errors=True)
     run.mkdir()
     for earlier, folder in STAGES.items():
         if earlier == stage:
-            return
+            break
         shutil.copytree(reference / folder, run / folder)
+    victim, hit = _start(stage, run, more), False
+    try:
+        victim.wait(moment)
+    except subprocess.TimeoutExpired:
+        os.kill(victim.pid, signal.SIGKILL)
+        hit = True
+    victim.wait()
+    code = _start(stage, run, more).wait()
+    unlike = difference(run / STAGES[stage], reference / STAGES[stage])
+    return hit, f"exit code {code}" if code else unlike
+
+
+def _start(stage: str, run: Path, more: Sequence[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", stage, "--config",
+                             str(CONFIG), "--run", str(run), *more],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -28,6 +28,7 @@ from worldmodels_repro.storage import load_json, save_json
 HIDDEN = ".mirror"  # in the run folder
 AGREED = f"{HIDDEN}/agreed.json"
 PATIENCE = 1800.0  # seconds that a finished stage waits for S3
+STARTS = 3  # times a start asks for its lease, over boto3's own retries
 NOTICE = 18.0  # seconds for the last push of a stage that was told to end
 
 
@@ -46,12 +47,8 @@ class Mirror:
         self._run, self._snapshots = run, run / HIDDEN / "snapshots"
         shutil.rmtree(self._snapshots, ignore_errors=True)
         self._agreed = Agreed(run, url)
-        try:
-            self._store = Store(url, self._agreed.writer)
-            self._lease = Lease(self._store, self._agreed.writer)
-        except NoAnswerError as error:
-            raise UserError(f"{url} can't be reached ({error}): check the network and "
-                            "AWS_ENDPOINT_URL, and type the same command again") from None
+        self._store = Store(url, self._agreed.writer)
+        self._lease = self._take_lease(url)
         self._pending: dict[str, tuple[Path, Stamp]] = {}  # in the order of writing
         self._seen = dict(self._agreed.stamps)
         self._count = 0
@@ -61,6 +58,16 @@ class Mirror:
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._work, daemon=True, name="mirror")
         self._thread.start()
+
+    def _take_lease(self, url: str) -> Lease:
+        for _ in range(STARTS):
+            try:
+                return Lease(self._store, self._agreed.writer)
+            except NoAnswerError as error:
+                problem = error
+                time.sleep(0.5)
+        raise UserError(f"{url} can't be reached ({problem}): check the network and "
+                        "AWS_ENDPOINT_URL, and type the same command again")
 
     def pull(self, folders: Iterable[str]) -> None:
         """Bring these folders (or files) to what S3 has where S3 is ahead.

@@ -37,7 +37,7 @@ PART = 8 << 20  # bytes: larger files go in parts of this size
 _TRANSFER = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, use_threads=False)
 _CLIENT = Config(retries={"mode": "standard", "total_max_attempts": 6}, connect_timeout=5,
                  read_timeout=20)
-_DOWNLOADS = 5  # times a file that arrives damaged is asked for
+_ATTEMPTS = 5  # times an answer that breaks off, or arrives damaged, is asked for
 _REFUSALS = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken",
              "InvalidToken", "TokenRefreshRequired", "403", "Forbidden", "AllAccessDisabled",
              "AccountProblem", "InvalidSecurity"}
@@ -86,7 +86,7 @@ class Store:
             return {item["Key"].removeprefix(self._prefix): item["ETag"].strip('"')
                     for page in pages for item in page.get("Contents", [])}
 
-        return self._ask(ask)
+        return self._read(ask)
 
     def is_mine(self, path: str) -> bool:
         """Whether this writer uploaded the object."""
@@ -95,7 +95,7 @@ class Store:
             head = self._s3.head_object(Bucket=self._bucket, Key=self._prefix + path)
             return bool(head["Metadata"].get("writer") == self._writer)
 
-        return self._ask(ask)
+        return self._read(ask)
 
     def push(self, file: Path, path: str) -> str:
         """Upload a file whole, or not at all; returns its entity tag."""
@@ -126,15 +126,8 @@ class Store:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
         try:
-            # boto3 retries requests, not bodies that break off or are damaged on the way.
-            for attempt in range(_DOWNLOADS):
-                try:
-                    etag, sha = self._ask(lambda: self._fetch(path, temporary))
-                except NoAnswerError:
-                    if attempt == _DOWNLOADS - 1:
-                        raise
-                    time.sleep(0.2 * 2**attempt)
-                    continue
+            for _ in range(_ATTEMPTS):
+                etag, sha = self._read(lambda: self._fetch(path, temporary))
                 if sha is None or sha == _digests(temporary)[1]:
                     temporary.replace(file)
                     return etag
@@ -162,7 +155,7 @@ class Store:
             age = _http_time(now) - answer["LastModified"].timestamp()
             return answer["Body"].read(), str(answer["ETag"]), age
 
-        return self._ask(ask)
+        return self._read(ask)
 
     def write(self, path: str, content: bytes, replaces: str | None) -> str | None:
         """Write a small object if it is still the one with tag ``replaces`` (None: absent).
@@ -188,6 +181,15 @@ class Store:
     def remove(self, path: str) -> None:
         """Remove an object."""
         self._ask(lambda: self._s3.delete_object(Bucket=self._bucket, Key=self._prefix + path))
+
+    def _read(self, question: Callable[[], Result]) -> Result:
+        """Ask again and again: boto3 retries requests, not bodies that break off on the way."""
+        for attempt in range(_ATTEMPTS - 1):
+            try:
+                return self._ask(question)
+            except NoAnswerError:
+                time.sleep(0.2 * 2**attempt)
+        return self._ask(question)
 
     def _ask(self, question: Callable[[], Result]) -> Result:
         """Put a question to S3, turning boto3's many errors into two."""

@@ -64,6 +64,9 @@ def run(stage_run: Run) -> None:
             row = _one_generation(strategy, players, config.seed, generation, settings)
             row["hours"] = round((rows[-1]["hours"] if rows else 0.0) + row["seconds"] / 3600, 5)
             rows.append(row)
+            if row["failed"]:
+                progress.say(f"generation {generation}: {row['failed']} candidates have no finite "
+                             "fitness; they rank last")
             if generation % settings.evaluate_every == 0 or generation == settings.generations:
                 _evaluate_mean(strategy, players, config.seed, generation, settings, stage_run)
             # The rows first: on resume, rows beyond the checkpoint are dropped.

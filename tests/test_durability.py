@@ -1,0 +1,128 @@
+"""Killed, damaged, out of space: small versions of what ``benchmarks.reliability`` counts."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import command, refused
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmarks.reliability.compare import difference
+from benchmarks.reliability.fuzz import fuzz
+from benchmarks.reliability.kills import kill_once
+from worldmodels_repro.config import load_config
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.storage import hold, resume_checkpoint, save_checkpoint
+
+
+@pytest.mark.parametrize(("stage", "moment"), [("rollouts", 1.9), ("memory", 6.5),
+                                               ("evolve", 2.5)])
+def test_a_killed_stage_ends_as_if_never_killed(tiny_run: Path, tmp_path: Path, stage: str,
+                                                moment: float) -> None:
+    assert kill_once(stage, moment, tiny_run, tmp_path / "run")[1] is None
+
+
+def test_damaged_files_are_refused_in_one_line() -> None:
+    counted = fuzz(1400, seed=2)
+    assert counted["tracebacks"] == 0, counted["others"]
+    assert counted["refused"] > counted["read"] > 0
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.one_of(
+    st.text(max_size=60),
+    st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+                 lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+                     st.sampled_from(["rollouts", "vae", "evolve", "seed", "policies", "base",
+                                      "inputs", "sigma", "x"]), inner, max_size=4),
+                 max_leaves=8).map(lambda value: repr(value))))
+def test_no_config_raises_a_traceback(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    try:
+        load_config(path)
+    except UserError as error:
+        assert "\n" not in str(error)
+
+
+# === Checkpoints ===
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "state.npz"
+    for value in (1, 2):
+        save_checkpoint(path, {"x": np.array(value)})
+    assert resume_checkpoint(path, lambda state, source: int(state["x"])) == 2
+    path.write_bytes(path.read_bytes()[:40])
+    assert resume_checkpoint(path, lambda state, source: int(state["x"])) == 1
+    assert "going on from the checkpoint before it" in capsys.readouterr().err
+    for damaged in tmp_path.iterdir():
+        damaged.write_bytes(b"")
+    with pytest.raises(UserError, match="truncated"):
+        resume_checkpoint(path, lambda state, source: 0)
+
+
+def test_evolution_goes_on_from_the_checkpoint_before(tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    for name in (".before.strategy.npz", "strategy.npz"):
+        assert (run / "evolve" / name).exists()
+    checkpoint = run / "evolve" / "strategy.npz"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    marker = run / "evolve" / "stage.json"
+    marker.write_text(marker.read_text().replace('"done"', '"running"'))
+    result = command("evolve", "--run", run)
+    assert result.returncode == 0, result.stderr
+    assert "going on from the checkpoint before it" in result.stderr
+    assert difference(run / "evolve", tiny_run / "evolve") is None
+
+
+# === Disks ===
+
+
+def test_a_read_only_disk_says_so(tiny_run: Path, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to mount a disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=500m", "tmpfs", disk],
+                             capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"no disk of its own here: {mounted.stderr.strip()}")
+    try:
+        run = Path(shutil.copytree(tiny_run, disk / "run"))
+        shutil.rmtree(run / "evolve")
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        assert "read-only" in refused(command("evolve", "--run", run))
+        subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+        assert command("evolve", "--run", run).returncode == 0
+        assert difference(run / "evolve", tiny_run / "evolve") is None
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+# === Two processes ===
+
+
+def test_two_processes_on_one_stage(tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    shutil.rmtree(run / "evolve")
+    lock = run / "evolve" / ".lock"
+    with hold(lock, "evolve"):
+        assert "another process is at work" in refused(command("evolve", "--run", run))
+    assert command("evolve", "--run", run).returncode == 0
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    program = ("import os, sys; from pathlib import Path; "
+               "from worldmodels_repro.storage import hold; "
+               "held = hold(Path(sys.argv[1]), 'x'); os.kill(os.getpid(), 9)")
+    subprocess.run([sys.executable, "-c", program, tmp_path / "lock"])
+    hold(tmp_path / "lock", "x").close()
