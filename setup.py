@@ -46,6 +46,7 @@ EXTRAS = {
         "pytest>=8.4,<10",
         "scipy>=1.15,<2",
         "moto[server]>=5.1,<6",
+        "cfn-lint>=1.35,<2",
         "asyncssh>=2.21,<3",
         "hypothesis>=6.130,<7",
         "ruff>=0.12,<0.18",

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Lint, types and tests, as CI runs them.  bash scripts/test.sh [PYTEST OPTIONS]
+# Lint, types, the AWS template and tests, as CI runs them.  bash scripts/test.sh [PYTEST OPTIONS]
 WORLDMODELS_EXTRAS=dev,doom
 source "$(dirname "$0")/setup.sh"
 ruff check .
 mypy
+cfn-lint aws/stack.yaml
 exec python -m pytest "$@"

@@ -1,4 +1,4 @@
-"""The command line: one verb a stage.
+"""The command line: one verb a stage, and ``aws``.
 
 A user's mistake gets one line that says what to type and exit code 2; a bug gets its traceback.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from worldmodels_repro.cloud import command as aws
 from worldmodels_repro.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         options = _parser().parse_args(arguments)
+        if options.verb == "aws":
+            aws.run(options)
+            return 0
         if options.verb == "doctor":
             from worldmodels_repro import doctor
 
@@ -125,6 +129,8 @@ def _parser() -> argparse.ArgumentParser:
             _add_temperatures(command)
         elif verb == "play":
             _add_play(command)
+    purpose = "rent machines on AWS, see what they cost, leave nothing behind"
+    aws.add_verbs(verbs.add_parser("aws", help=purpose, description=purpose))
     return parser
 
 

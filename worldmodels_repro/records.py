@@ -87,3 +87,13 @@ class Judgement(TypedDict):
     results: dict[str, Summary]
     dream: NotRequired[DreamScores]
     episodes: dict[str, list[JudgedEpisode]]
+
+
+class Rented(TypedDict):
+    """A line of ``machines.jsonl``: a machine that was rented for the run, and for how long."""
+
+    machine: str
+    instance_type: str
+    spot: bool
+    stage: str
+    hours: Annotated[float, Field(ge=0)]

@@ -110,6 +110,7 @@ class Run:
         if marker.exists():
             record = dict(load_json(marker, Marker))
             if self._refuse_mixing(stage, record):
+                self.checkpoint(stage)  # finished without its mirror, it may go there now
                 return None
         else:
             _refuse_foreign_files(folder)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from worldmodels_repro.cloud import RECORD
+from worldmodels_repro.cloud.bill import price_of
+from worldmodels_repro.cloud.prices import load_prices
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.progress import clock
 from worldmodels_repro.records import Judgement, Marker
@@ -13,7 +16,7 @@ from worldmodels_repro.storage import load_csv, load_json
 
 
 def run(stage_run: Run) -> None:
-    """Print the results table, the stages' times and sizes, and the figures there are.
+    """Print the results table, the stages' times and sizes, the figures, and the price if rented.
 
     Raises:
         UserError: the run has no evaluation.
@@ -26,6 +29,9 @@ def run(stage_run: Run) -> None:
     print(costs(stage_run))
     print()
     print(pictures(stage_run))
+    if (stage_run.path / RECORD).exists():
+        print()
+        print("\n".join(price_of(stage_run.path, load_prices())))
 
 
 def costs(stage_run: Run) -> str:

@@ -1,0 +1,85 @@
+"""``worldmodels aws VERB``: the words, and what each verb prints."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from worldmodels_repro.errors import UserError
+
+PROJECT = re.compile(r"[a-z][a-z0-9-]{1,40}")
+RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+
+
+def add_verbs(parser: argparse.ArgumentParser) -> None:
+    """Declare the verbs below ``aws``."""
+    verbs = parser.add_subparsers(dest="aws", required=True, metavar="VERB")
+
+    def verb(name: str, purpose: str) -> argparse.ArgumentParser:
+        command = verbs.add_parser(name, help=purpose, description=purpose)
+        command.add_argument("--region", help="AWS region (default: your AWS settings')")
+        command.add_argument("--project", default="worldmodels", metavar="NAME",
+                             help="name of the stack and value of the tag 'project'")
+        command.add_argument("--dry-run", action="store_true",
+                             help="print what would be made, asked or removed, and do nothing")
+        return command
+
+    up = verb("up", "make the bucket, the role, the security group and the launch templates")
+    up.add_argument("--ssh-cidr", metavar="ADDRESS/32", help="who may connect by SSH")
+    up.add_argument("--key", metavar="NAME", help="EC2 key pair for SSH")
+    launch = verb("launch", "rent a machine for one stage of a run")
+    launch.add_argument("--stage", required=True, help="rollouts, vae, latents, memory, evolve ...")
+    launch.add_argument("--run", metavar="NAME", help="name of the run (default: the config's)")
+    launch.add_argument("--spot", action="store_true", help="at the spot price")
+    launch.add_argument("--instance-type", metavar="TYPE", help="e.g. c7i.48xlarge")
+    launch.add_argument("--max-hours", type=float, metavar="HOURS",
+                        help="end the machine after so long (default: twice the estimate)")
+    launch.add_argument("--extras", default=None, metavar="NAMES",
+                        help="extras to install, e.g. doom (default: gpu on a GPU machine)")
+    _config(launch)
+    verb("status", "list what is there")
+    logs = verb("logs", "print what a machine said last")
+    logs.add_argument("--run", metavar="NAME")
+    logs.add_argument("--stage")
+    logs.add_argument("--lines", type=int, default=50)
+    costs = verb("costs", "print what was charged, what a run cost, or what one will cost")
+    costs.add_argument("--months", type=int, default=3, help="of Cost Explorer's table")
+    costs.add_argument("--run", type=Path, metavar="FOLDER", help="price a run folder; no account")
+    costs.add_argument("--estimate", action="store_true", help="price a config; no account")
+    costs.add_argument("--serial", type=float, metavar="SECONDS",
+                       help="--estimate: measured seconds a generation in which workers wait")
+    costs.add_argument("--instance-type", metavar="TYPE")
+    costs.add_argument("--spot", action="store_true")
+    _config(costs)
+    down = verb("down", "remove everything that carries the project's tag")
+    down.add_argument("--bucket", action="store_true", help="and the bucket with all runs")
+    down.add_argument("--yes", action="store_true", help="yes, the bucket too")
+
+
+def _config(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--config", type=Path, metavar="YAML")
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Do what the words say.
+
+    Raises:
+        UserError: for every mistake, and for everything that AWS refuses.
+    """
+    from worldmodels_repro.cloud import verbs
+    from worldmodels_repro.cloud.account import plain_errors
+
+    if not PROJECT.fullmatch(options.project):
+        raise UserError(f"--project {options.project}: small letters, digits and dashes, "
+                        "e.g. worldmodels")
+    name = getattr(options, "run", None)
+    if isinstance(name, str) and not RUN.fullmatch(name):
+        raise UserError(f"--run {name}: name a run, e.g. quick, not a path")
+    for option in ("lines", "months"):
+        if getattr(options, option, 1) < 1:
+            raise UserError(f"--{option}: name 1 or more")
+    with plain_errors():
+        for line in getattr(verbs, options.aws)(options):
+            print(line, flush=True)

@@ -1,0 +1,116 @@
+"""How fast this project was measured to be: read from the committed benchmarks, never typed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import TypedDict
+
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.storage import load_csv, load_json_lines
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+GAME = "car_racing"  # what was measured
+_SERIAL = 0.07  # CMA-ES ask and tell at 867 weights and 64 candidates took up to so many seconds
+
+
+class _Row(TypedDict):
+    name: str
+    value: float
+    baseline: float | None
+    details: dict[str, Any]
+
+
+class _Machine(TypedDict):
+    cores: int
+
+
+class _Measured(TypedDict):
+    machine: _Machine
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Measured speeds of one physical core, unless said otherwise.
+
+    Attributes:
+        loop_bf16: steps/s of game, V, M and C, 16 games in lockstep, V in bfloat16 on AMX.
+        loop_f32: the same with V in float32.
+        original: steps/s of the unmodified game, nothing else.
+        encode_f32: V's frames/s, float32.
+        encode_1: seconds of a frame that V encodes alone, in bfloat16 ...
+        encode_16: ... and of one among 16.
+        vae: frames/s of V's training on ``cores`` cores, by precision.
+        memory: sequence steps/s of M's training on ``cores`` cores.
+        cores: cores that the training speeds were measured on.
+        serial: seconds a generation in which only the first process works.
+    """
+
+    loop_bf16: float
+    loop_f32: float
+    original: float
+    encode_f32: float
+    encode_1: float
+    encode_16: float
+    vae: dict[str, float]
+    memory: float
+    cores: int
+    serial: float
+
+    def loop(self, amx: bool, bf16: bool, original: bool, together: float = 16.0) -> float:
+        """Steps/s of one core with ``together`` games in lockstep.
+
+        Below 16 V's encoder works on smaller batches; its measured times at 1 and 16 give the
+        line between. With the game's own renderer the loop costs the unmodified game on top.
+        """
+        seconds = 1.0 / (self.loop_bf16 if amx and bf16 else self.loop_f32)
+        batch = min(max(together, 1.0), 16.0)
+        each = (16 * self.encode_16 - self.encode_1) / 15  # seconds that one more frame adds
+        alone = self.encode_1 - each
+        seconds += alone / batch + each - self.encode_16
+        return 1.0 / (seconds + (1.0 / self.original if original else 0.0))
+
+
+def load_rates(folder: Path = RESULTS) -> Rates:
+    """Read ``benchmarks.jsonl`` and the quick run's history.
+
+    Raises:
+        UserError: a row is missing.
+    """
+    file = folder / "benchmarks.jsonl"
+    rows = {line["name"]: line for line in load_json_lines(file, _Row)}
+    try:
+        (machine, *_) = load_json_lines(file, _Measured)
+        encoder = rows["encode"]["details"]["runtimes"]
+        bf16, f32 = (encoder[f"openvino {kind}"]["frames_per_s"] for kind in ("bf16", "f32"))
+        return Rates(
+            loop_bf16=rows["loop.bf16.gymnasium"]["value"],
+            loop_f32=rows["loop.f32.gymnasium"]["value"],
+            original=_number(rows["loop.bf16.gymnasium"]["baseline"]), encode_f32=f32["16"],
+            encode_1=1 / bf16["1"], encode_16=1 / bf16["16"],
+            vae={"mixed_bfloat16": rows["vae_train.bf16"]["value"],
+                 "float32": rows["vae_train.f32"]["value"]},
+            memory=_memory(folder, rows), cores=machine["machine"]["cores"],
+            serial=rows["serial"]["value"] if "serial" in rows else _SERIAL)
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{file} lacks a row ({error}): type git checkout docs/results") from None
+
+
+def _number(value: float | None) -> float:
+    if value is None:
+        raise ValueError("a number")
+    return value
+
+
+def _memory(folder: Path, rows: dict[str, _Row]) -> float:
+    """Sequence steps/s of M's training: the benchmark's, or else the quick run's."""
+    if "memory_train.bf16" in rows:
+        return float(rows["memory_train.bf16"]["value"]) * 100 * 999
+    from worldmodels_repro.config import load_config
+
+    settings = load_config(folder / "quick" / "config.yaml").memory
+    history = load_csv(folder / "quick" / "memory" / "history.csv", "step", "seconds")
+    seconds = sum(row["seconds"] for row in history)
+    return history[-1]["step"] * settings.batch * settings.sequence / seconds

@@ -1,0 +1,196 @@
+"""One function a verb of ``worldmodels aws``; each yields the lines that are printed."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+from collections.abc import Iterator
+
+from worldmodels_repro.cloud import stack
+from worldmodels_repro.cloud.account import Account
+from worldmodels_repro.cloud.bill import price_of
+from worldmodels_repro.cloud.costs import charged, forgotten
+from worldmodels_repro.cloud.down import bucket_of
+from worldmodels_repro.cloud.down import down as remove_all
+from worldmodels_repro.cloud.estimate import DEFAULTS, KINDS, advice, cluster, estimate, kind_of
+from worldmodels_repro.cloud.inventory import inventory
+from worldmodels_repro.cloud.launch import (
+    Job,
+    at_work,
+    check_ready,
+    longest,
+    other_runs,
+    price_lines,
+    request,
+    user_data,
+)
+from worldmodels_repro.cloud.launch import launch as start
+from worldmodels_repro.cloud.observe import logs as read_logs
+from worldmodels_repro.cloud.observe import status as read_status
+from worldmodels_repro.cloud.prices import DISK_GIB, Prices, load_prices
+from worldmodels_repro.cloud.rates import Rates, load_rates
+from worldmodels_repro.cloud.source import Source, describe_source, send_source
+from worldmodels_repro.config import Config, load_config
+from worldmodels_repro.errors import UserError
+
+Words = argparse.Namespace
+Lines = Iterator[str]
+CENT = "each costs $0.01"
+
+
+def up(words: Words) -> Lines:
+    """Make the stack or bring it up to date."""
+    if words.dry_run:
+        if words.ssh_cidr:
+            stack.check_cidr(words.ssh_cidr)
+        prices = load_prices()
+        yield (f"would make or update the stack {words.project} from aws/stack.yaml, all of it "
+               f"tagged project={words.project}:")
+        yield from (f"  {line}" for line in stack.describe())
+        yield f"  SSH from {words.ssh_cidr or 'nowhere yet: --ssh-cidr is missing'}"
+        yield ("costs: nothing by the hour; the bucket "
+               f"${prices.bucket_gib_month:g} a GiB and month; {prices.caution(words.region)}")
+        return
+    account = Account(words.project, words.region)
+    done = stack.up(account, words.ssh_cidr, words.key)
+    yield f"stack {words.project} in {account.region}: {done}"
+    yield f"runs: s3://{stack.require(account).bucket}/runs"
+
+
+def launch(words: Words) -> Lines:
+    """Rent a machine for a stage."""
+    config = _config(words)
+    run, kind, prices = words.run or words.config.stem, kind_of(words.stage), load_prices()
+    account = None if words.dry_run else Account(words.project, words.region)
+    found = None if account is None else stack.require(account)
+    instance = words.instance_type or (found.types if found else DEFAULTS)[kind]
+    guess = estimate(config, words.stage, prices.machine(instance), load_rates())
+    extras = words.extras if words.extras is not None else "gpu" if kind == "gpu" else ""
+    job = Job(words.stage, run, kind, instance, words.spot, longest(guess, words.max_hours), extras,
+              other_runs(config, words.stage))
+    source = describe_source(config)
+    if source.changed:
+        yield (f"note: the machine gets commit {source.commit[:12]}; changes to "
+               f"{', '.join(source.changed[:5])} are not in it")
+    if account is None or found is None:
+        yield from _would_launch(words, job, source)
+        yield from price_lines(job, guess, prices, words.region)
+        return
+    region = str(account.region)
+    busy = at_work(account, run, words.stage)
+    if busy:
+        yield f"{run}: {busy} does {words.stage} already"
+    else:
+        check_ready(account, found.bucket, job)
+        send_source(account, found.bucket, source)
+        script = user_data(job, source, found.bucket, found.log_group, words.project, region)
+        yield f"{run}: {start(account, found, job, script)} does {words.stage}"
+        yield from price_lines(job, guess, prices, region)
+    yield f"watch: worldmodels aws logs --run {run}; worldmodels aws status"
+
+
+def _would_launch(words: Words, job: Job, source: Source) -> Lines:
+    script = user_data(job, source, "BUCKET", f"/{words.project}/machines", words.project,
+                       words.region or "REGION")
+    tags = [{"Key": key, "Value": value} for key, value in
+            {"project": words.project, "run": job.run, "stage": job.stage}.items()]
+    yield f"would upload s3://BUCKET/{source.bundle} and s3://BUCKET/{source.config}"
+    yield "would call RunInstances with"
+    yield json.dumps(request(job, f"{job.kind} template of the stack", "(below)", tags), indent=2)
+    yield f"with {DISK_GIB} GiB of encrypted disk, and this user data:"
+    yield from (f"  {line}" for line in script.splitlines())
+
+
+def status(words: Words) -> Lines:
+    """List what is there."""
+    if words.dry_run:
+        yield ("would ask CloudFormation and EC2 for what carries the tag "
+               f"project={words.project}; free of charge")
+        return
+    yield from read_status(Account(words.project, words.region), load_prices())
+
+
+def logs(words: Words) -> Lines:
+    """Print a machine's last lines."""
+    if words.dry_run:
+        yield (f"would ask CloudWatch Logs for the last {words.lines} lines in "
+               f"/{words.project}/machines; free of charge")
+        return
+    yield from read_logs(Account(words.project, words.region), words.run, words.stage, words.lines)
+
+
+def costs(words: Words) -> Lines:
+    """Print what was charged, what a run cost, or what one will cost."""
+    if words.run:
+        yield from price_of(words.run, load_prices())
+    elif words.estimate:
+        yield from _forecast(words)
+    elif words.dry_run:
+        yield f"would ask EC2 for what is forgotten, and Cost Explorer for a table ({CENT})"
+    else:
+        account = Account(words.project, words.region)
+        lost = forgotten(account)
+        yield "forgotten, and costing money:" if lost else "nothing is forgotten"
+        yield from (f"  {line}" for line in lost)
+        yield from charged(account, words.months, datetime.datetime.now(datetime.UTC).date())
+
+
+def _forecast(words: Words) -> Lines:
+    config, prices, rates = _config(words), load_prices(), load_rates()
+    yield f"{'stage':10s}{'machine':22s}{'hours':>8s}{'dollars':>10s}  basis"
+    total = 0.0
+    for stage, kind in KINDS.items():
+        name = words.instance_type if kind == "cores" and words.instance_type else DEFAULTS[kind]
+        guess = estimate(config, stage, prices.machine(name), rates)
+        cost = (guess.hours or 0.0) * prices.hour(name, words.spot, DISK_GIB)
+        total += cost
+        figures = f"{guess.hours:8.2f}{cost:10.2f}" if guess.hours is not None else f"{'?':>18s}"
+        yield f"{stage:10s}{name + (' spot' if words.spot else ''):22s}{figures}  {guess.basis}"
+    yield f"{'all':40s}{total:10.2f}"
+    if estimate(config, "evolve", prices.machine(DEFAULTS["cores"]), rates).hours is not None:
+        yield from _cluster_table(words, config, prices, rates)
+    yield f"prices: {prices.caution(words.region)}"
+
+
+def _cluster_table(words: Words, config: Config, prices: Prices, rates: Rates) -> Lines:
+    name = words.instance_type or DEFAULTS["cores"]
+    serial = rates.serial if words.serial is None else words.serial
+    if serial < 0:
+        raise UserError("--serial: name seconds a generation, 0 or more")
+    rows = cluster(config, name, prices, rates, serial, words.spot, DISK_GIB)
+    yield ""
+    yield (f"evolve on several {name}, {serial:g} s of each generation serial"
+           + ("" if words.serial is not None else " (not measured whole: give --serial)"))
+    yield (f"{'machines':>8s}{'cores':>7s}{'s/generation':>14s}{'used':>7s}{'hours':>8s}"
+           f"{'dollars':>9s}")
+    for row in rows:
+        yield (f"{row.nodes:8d}{row.cores:7d}{row.generation:14.2f}{row.used:7.0%}{row.hours:8.2f}"
+               f"{row.dollars:9.2f}")
+    yield advice(rows, name)
+
+
+def down(words: Words) -> Lines:
+    """Remove what carries the tag."""
+    account = Account(words.project, words.region)
+    if words.dry_run:
+        bucket = bucket_of(account)
+        yield "would remove:"
+        yield from (f"  {item.line()}" for item in inventory(account))
+        if stack.find(account) is not None:
+            yield f"  stack             {account.project}"
+        if bucket:
+            yield f"would {'remove' if words.bucket else 'keep'} bucket {bucket} with all runs"
+        return
+    if words.bucket and not words.yes:
+        raise UserError("--bucket deletes all runs in the bucket for good: add --yes to do it, or "
+                        "leave --bucket out")
+    yield f"removing what carries the tag project={account.project} in {account.region}:"
+    remove_all(account, words.bucket, print)
+    yield "nothing is left"
+
+
+def _config(words: Words) -> Config:
+    if words.config is None:
+        raise UserError("name a config, e.g. --config configs/quick.yaml")
+    return load_config(words.config, words.set)
