@@ -5,4 +5,5 @@ source "$(dirname "$0")/setup.sh"
 ruff check .
 mypy
 cfn-lint aws/stack.yaml
-exec python -m pytest "$@"
+# Two at a time: much of the suite waits for processes of its own. A file stays together.
+exec python -m pytest -n 2 --dist loadfile "$@"

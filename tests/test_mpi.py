@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -80,7 +81,8 @@ def test_a_rank_that_dies_ends_the_job_and_the_next_start_goes_on(tiny_run: Path
     said = job.communicate(timeout=60)[0]
     assert time.monotonic() - killed < 10
     assert job.returncode != 0
-    assert f"PID {victim} RUNNING AT" in said and "signal 9" in said, said
+    # The launcher names a process that died so, and where; it may be one that it ended itself.
+    assert re.search(r"PID \d+ RUNNING AT \S+", said) and "signal 9" in said, said
     there = len(_numbers(run))
     words[-1] = f"evolve.generations={max(there, 300) + 1}"
     again = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

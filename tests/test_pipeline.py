@@ -119,16 +119,6 @@ def test_evolution_killed_and_resumed_is_the_same_run(tiny_run: Path, tmp_path: 
                                   load_npz(tiny_run / "evolve" / "agent.npz")["weights"])
 
 
-def test_mpi_ranks_compute_the_same_numbers(tiny_run: Path, tmp_path: Path) -> None:
-    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
-    mpirun = Path(sys.executable).parent / "mpirun"
-    result = subprocess.run([mpirun, "-n", "3", sys.executable, "-m", "mpi4py.futures", "-m",
-                             "worldmodels_repro.cli", "evolve", "--run", run],
-                            capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    assert _numbers(run) == _numbers(tiny_run)
-
-
 def test_ctrl_c_says_how_to_go_on(tiny_run: Path, tmp_path: Path) -> None:
     run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
     process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", "evolve", "--run",

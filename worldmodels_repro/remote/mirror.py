@@ -28,7 +28,7 @@ from worldmodels_repro.storage import load_json, save_json
 HIDDEN = ".mirror"  # in the run folder
 AGREED = f"{HIDDEN}/agreed.json"
 PATIENCE = 1800.0  # seconds that a finished stage waits for S3
-STARTS = 3  # times a start asks for its lease, over boto3's own retries
+STARTS = 2  # times a start asks for its lease, over boto3's own retries
 NOTICE = 18.0  # seconds for the last push of a stage that was told to end
 
 
