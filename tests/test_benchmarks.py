@@ -19,6 +19,7 @@ def _benchmarks(*words: object) -> subprocess.CompletedProcess[str]:
                           capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_quick_rows_hold_finite_figures_beside_their_baselines(tmp_path: Path) -> None:
     out = tmp_path / "rows.json"
     result = _benchmarks("env", "memory_step", "generation", "collect", "worker_memory",

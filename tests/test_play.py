@@ -82,6 +82,7 @@ def test_ms_heads_are_in_its_weights(tiny_run: Path) -> None:
     assert {"done_loss", "reward_loss", "val_done_recall"} <= set(history[0])
 
 
+@pytest.mark.slow
 def test_the_table_of_temperatures(dream_run: Path) -> None:
     words = ("evaluate", "--run", dream_run, "--temperatures", "0.5,1")
     result = command(*words)
