@@ -13,7 +13,7 @@ from worldmodels_repro.config import Config, load_config
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 TINY = Path(__file__).parent / "tiny.yaml"
-STAGES = ("rollouts", "vae", "latents", "memory", "evolve", "evaluate", "figures", "results")
+STAGES = ("rollouts", "vae", "latents", "memory", "evolve", "evaluate", "results")
 
 
 def command(*words: object, timeout: float = 300,

@@ -122,7 +122,8 @@ def test_evolution_killed_and_resumed_is_the_same_run(tiny_run: Path, tmp_path: 
 def test_ctrl_c_says_how_to_go_on(tiny_run: Path, tmp_path: Path) -> None:
     run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
     process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", "evolve", "--run",
-                                str(run)], stderr=subprocess.PIPE, text=True)
+                                str(run), "--set", "evolve.generations=2000"],
+                               stderr=subprocess.PIPE, text=True)
     while not (run / "evolve" / "generations.csv").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)

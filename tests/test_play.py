@@ -33,7 +33,7 @@ def dream_run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny run with a C that never saw the game, without the data it could see it in."""
     run = tmp_path_factory.mktemp("dreams") / "tiny"
     shutil.copytree(tiny_run, run)
-    for stage in ("rollouts", "latents", "evolve", "evaluation", "figures"):
+    for stage in ("rollouts", "latents", "evolve", "evaluation"):
         shutil.rmtree(run / stage)
     result = command("evolve", "--run", run, *DREAM)
     assert result.returncode == 0, result.stderr
