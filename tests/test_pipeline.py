@@ -123,7 +123,9 @@ def test_ctrl_c_says_how_to_go_on(tiny_run: Path, tmp_path: Path) -> None:
     run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
     process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", "evolve", "--run",
                                 str(run), "--set", "evolve.generations=2000"],
-                               stderr=subprocess.PIPE, text=True)
+                               stderr=subprocess.PIPE, text=True,
+                               # A suite that runs in the background is deaf to Ctrl-C.
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while not (run / "evolve" / "generations.csv").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
