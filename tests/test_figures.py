@@ -70,6 +70,7 @@ def test_figures_leave_nothing_else_behind(drawn: Path) -> None:
                      | {f"{name}.gif" for name in (*GIFS, "dream")})
 
 
+@pytest.mark.slow
 def test_a_redraw_is_not_refused_and_gives_the_same_files(drawn: Path) -> None:
     before = {path.name: path.read_bytes() for path in (drawn / "figures").iterdir()}
     _draw(drawn)

@@ -203,6 +203,7 @@ def test_wrong_command_lines(words: list[object], said: str) -> None:
     assert said in refused(command(*words))
 
 
+@pytest.mark.slow
 def test_truncated_episodes_are_named_and_skipped_only_if_asked(tiny_run: Path,
                                                                 tmp_path: Path) -> None:
     run = _without(tiny_run, tmp_path / "run", "vae", "latents", "memory", "evolve")

@@ -208,6 +208,7 @@ def test_keys_add_up_within_the_games_ranges() -> None:
     np.testing.assert_allclose(pressed(game, {"left", "up", "down"}), [-1.0, 1.0, 0.8])
 
 
+@pytest.mark.slow
 def test_the_dream_of_a_run_is_judged_beside_the_game(dream_run: Path) -> None:
     assert command("evaluate", "--run", dream_run).returncode == 0
     result = load_json(dream_run / "evaluation" / "evaluation.json", dict)

@@ -299,6 +299,7 @@ def _to_evolve(tiny_run: Path, target: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_a_stage_goes_on_on_an_empty_machine(s3: FaultyProxy, tiny_run: Path,
                                              tmp_path: Path) -> None:
     run, first, second = (tmp_path / name for name in ("run", "first", "second"))
