@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,18 @@ def memory_fit(inputs: np.ndarray, targets: np.ndarray, batch: int) -> Stretch:
     return _timed_fit(model, (inputs, targets), batch, len(inputs) // batch)
 
 
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def _lstm_step(weights: Mapping[str, np.ndarray], x: np.ndarray, h: np.ndarray,
+               c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    gates = x @ weights["lstm/kernel"] + h @ weights["lstm/recurrent_kernel"] + weights["lstm/bias"]
+    i, f, g, o = np.split(gates, 4, axis=1)
+    c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
+    return _sigmoid(o) * np.tanh(c), c
+
+
 def lstm_steps(batch: int, calls: int) -> Stretch:
     """M's step in NumPy, written from its equations; a stretch does ``calls`` of them."""
     weights = memory_weights()
@@ -116,19 +129,12 @@ def lstm_steps(batch: int, calls: int) -> Stretch:
     action = rng.standard_normal((batch, INPUTS - Z), np.float32)
     h = c = np.zeros((batch, UNITS), np.float32)
 
-    def sigmoid(x: np.ndarray) -> np.ndarray:
-        return 1.0 / (1.0 + np.exp(-x))
-
     def stretch(number: int) -> float:
         nonlocal h, c
         start = time.perf_counter()
         for _ in range(calls):
             x = np.concatenate([z, action], axis=1)
-            gates = (x @ weights["lstm/kernel"] + h @ weights["lstm/recurrent_kernel"]
-                     + weights["lstm/bias"])
-            i, f, g, o = np.split(gates, 4, axis=1)
-            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-            h = sigmoid(o) * np.tanh(c)
+            h, c = _lstm_step(weights, x, h, c)
         return calls / (time.perf_counter() - start)
 
     return stretch
@@ -145,9 +151,6 @@ def dream_steps(units: int, z: int, batch: int, calls: int) -> Stretch:
     latents = rng.standard_normal((batch, z), np.float32)
     returns, done = np.zeros(batch), np.zeros(batch, bool)
 
-    def sigmoid(x: np.ndarray) -> np.ndarray:
-        return 1.0 / (1.0 + np.exp(-x))
-
     def stretch(number: int) -> float:
         nonlocal h, c, latents, returns, done
         start = time.perf_counter()
@@ -156,11 +159,7 @@ def dream_steps(units: int, z: int, batch: int, calls: int) -> Stretch:
             out = np.tanh((matrices @ features[:, :, None])[:, :, 0] + offsets)
             action = np.stack([out[:, 0], (out[:, 1] + 1) / 2, np.clip(out[:, 2], 0, 1)], axis=1)
             x = np.concatenate([latents, action], axis=1)
-            gates = (x @ weights["lstm/kernel"] + h @ weights["lstm/recurrent_kernel"]
-                     + weights["lstm/bias"])
-            i, f, g, o = np.split(gates, 4, axis=1)
-            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-            h = sigmoid(o) * np.tanh(c)
+            h, c = _lstm_step(weights, x, h, c)
             outputs = h @ weights["mdn/kernel"] + weights["mdn/bias"]
             logits, mu, log_sigma = (outputs[:, k * MIXTURES * z:(k + 1) * MIXTURES * z].reshape(
                 batch, z, MIXTURES) for k in range(3))

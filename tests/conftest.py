@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from worldmodels_repro.config import Config, load_config
+from worldmodels_repro.storage import load_csv
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -31,6 +33,12 @@ def refused(result: subprocess.CompletedProcess) -> str:
     assert len(lines) == 1, result.stderr
     assert "Traceback" not in result.stderr
     return lines[0]
+
+
+def generations(run: Path) -> list[dict[str, Any]]:
+    """What a run's evolution came to, times aside."""
+    return [{name: value for name, value in row.items() if name not in ("seconds", "hours")}
+            for row in load_csv(run / "evolve" / "generations.csv")]
 
 
 @pytest.fixture(scope="session")

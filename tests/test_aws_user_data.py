@@ -14,15 +14,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from aws_servers import SECRETS, Aws, Metadata, assert_no_secret
 from conftest import TINY, command
+from conftest import generations as numbers
 
 from worldmodels_repro.cloud import source
-from worldmodels_repro.storage import load_csv, load_npz
+from worldmodels_repro.storage import load_npz
 
 if TYPE_CHECKING:
     from aws_terminal import Terminal
@@ -135,11 +136,6 @@ def generations(aws: Aws, bucket: str) -> int:
         return 0
     body = aws.client("s3").get_object(Bucket=bucket, Key=found["Contents"][0]["Key"])["Body"]
     return len(body.read().splitlines()) - 1
-
-
-def numbers(run: Path) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name not in ("seconds", "hours")}
-            for row in load_csv(run / "evolve" / "generations.csv")]
 
 
 def test_a_spot_machine_is_taken_and_another_goes_on_with_the_same_numbers(

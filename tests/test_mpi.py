@@ -14,9 +14,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from conftest import TINY
-
-from worldmodels_repro.storage import load_csv
+from conftest import TINY, generations
 
 HERE = Path(__file__).parent
 MPIRUN = Path(sys.executable).parent / "mpirun"
@@ -24,11 +22,6 @@ HOSTS = {"wm-left": "10.201.77.1", "wm-right": "10.201.77.2"}
 STAGE = (sys.executable, "-m", "mpi4py.futures", "-m", "worldmodels_repro.cli")
 
 pytestmark = pytest.mark.skipif(not MPIRUN.exists(), reason="no mpirun beside this Python")
-
-
-def _numbers(run: Path) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name not in ("seconds", "hours")}
-            for row in load_csv(run / "evolve" / "generations.csv")]
 
 
 def _copy(tiny_run: Path, target: Path) -> Path:
@@ -42,7 +35,7 @@ def test_numbers_do_not_depend_on_ranks(tiny_run: Path, tmp_path: Path, ranks: i
     done = subprocess.run([MPIRUN, "-n", str(ranks), *STAGE, "evolve", "--config", TINY, "--run",
                            run], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert _numbers(run) == _numbers(tiny_run)
+    assert generations(run) == generations(tiny_run)
 
 
 def test_a_mistake_ends_all_ranks_in_one_line(tmp_path: Path) -> None:
@@ -83,18 +76,18 @@ def test_a_rank_that_dies_ends_the_job_and_the_next_start_goes_on(tiny_run: Path
     assert job.returncode != 0
     # The launcher names a process that died so, and where; it may be one that it ended itself.
     assert re.search(r"PID \d+ RUNNING AT \S+", said) and "signal 9" in said, said
-    there = len(_numbers(run))
+    there = len(generations(run))
     words[-1] = f"evolve.generations={max(there, 300) + 1}"
     again = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait_for_rows(run, there + 2)
     again.send_signal(signal.SIGTERM)
     again.wait(30)
-    assert _numbers(run)[:4] == _numbers(tiny_run)
+    assert generations(run)[:4] == generations(tiny_run)
 
 
 def _wait_for_rows(run: Path, rows: int) -> None:
     until = time.monotonic() + 120
-    while len(_numbers(run)) < rows:
+    while len(generations(run)) < rows:
         assert time.monotonic() < until, "no generations came"
         time.sleep(0.05)
 
@@ -184,4 +177,4 @@ def test_over_two_hosts(two_hosts: Path, tiny_run: Path) -> None:
          launcher, "-f", hosts, "-n", "4", "-l", *STAGE, "evolve", "--config", TINY, "--run", run],
         capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert _numbers(run) == _numbers(tiny_run)
+    assert generations(run) == generations(tiny_run)

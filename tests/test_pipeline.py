@@ -13,16 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, command, refused
+from conftest import TINY, command, generations, refused
 
 from worldmodels_repro.storage import load_csv, load_json, load_json_lines, load_npz
 
 
 def _numbers(run: Path) -> list[dict[str, object]]:
     """What a run's evolution came to, times aside."""
-    timeless = [{name: value for name, value in row.items() if name not in ("seconds", "hours")}
-                for row in load_csv(run / "evolve" / "generations.csv")]
-    return timeless + load_json_lines(run / "evolve" / "evaluations.jsonl", dict)
+    return generations(run) + load_json_lines(run / "evolve" / "evaluations.jsonl", dict)
 
 
 def _without(tiny_run: Path, target: Path, *stages: str) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from conftest import TINY, command, refused
+from conftest import TINY, command, generations, refused
 from moto.server import ThreadedMotoServer
 
 from benchmarks.reliability.faulty_proxy import FaultyProxy, now_and_then
@@ -25,7 +25,6 @@ from worldmodels_repro.remote.mirror import Mirror
 from worldmodels_repro.remote.store import PART, NoAnswerError, RefusedError, Store
 from worldmodels_repro.storage import (
     append_json_line,
-    load_csv,
     load_json,
     load_npz,
     save_json,
@@ -73,11 +72,6 @@ def _files(run: Path) -> dict[str, bytes]:
     return {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("*")
             if path.is_file() and not any(part.startswith(".") for part in
                                           path.relative_to(run).parts)}
-
-
-def _numbers(run: Path) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name not in ("seconds", "hours")}
-            for row in load_csv(run / "evolve" / "generations.csv")]
 
 
 # === The store ===
@@ -315,18 +309,18 @@ def test_a_stage_goes_on_on_an_empty_machine(s3: FaultyProxy, tiny_run: Path,
         [sys.executable, "-m", "worldmodels_repro.cli", "evolve", *more, "--run", str(first),
          "--remote", URL], stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 120
-    while time.monotonic() < until and len(_numbers(first)) < 3:
+    while time.monotonic() < until and len(generations(first)) < 3:
         time.sleep(0.05)
     told_to_end.send_signal(signal.SIGTERM)  # a spot notice
     told = time.monotonic()
     said = told_to_end.communicate(timeout=60)[1]
     assert time.monotonic() - told < 20
     assert (told_to_end.returncode, "Traceback" in said) == (130, False), said
-    assert 3 <= len(_numbers(first)) < 40
+    assert 3 <= len(generations(first)) < 40
     result = command("evolve", *more, "--run", second, "--remote", URL)
     assert result.returncode == 0, result.stderr
     assert "evolve: taken from s3://" in result.stderr
-    assert _numbers(second) == _numbers(run)
+    assert generations(second) == generations(run)
     for name in ("agent.npz", "agents/generation-00040.npz"):
         assert load_npz(second / "evolve" / name)["weights"].tobytes() == \
             load_npz(run / "evolve" / name)["weights"].tobytes()
@@ -336,7 +330,7 @@ def test_the_mirrored_numbers_are_those_of_an_unmirrored_run(s3: FaultyProxy, ti
                                                              tmp_path: Path) -> None:
     run = _to_evolve(tiny_run, tmp_path / "run")
     assert command("evolve", "--config", TINY, "--run", run, "--remote", URL).returncode == 0
-    assert _numbers(run) == _numbers(tiny_run)
+    assert generations(run) == generations(tiny_run)
     there = _objects()
     for name, content in _files(run).items():
         if name.startswith("evolve/"):

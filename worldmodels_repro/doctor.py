@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.evolution.pool import ranks
+from worldmodels_repro.evolution.pool import THREADS, ranks
 from worldmodels_repro.run import versions
 
 GIB = 1 << 30
 ENOUGH_DISK, ENOUGH_MEMORY = 5.0, 0.5  # GiB: a quick run's rollouts; a worker and its share
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def run(folder: Path, remote: str | None) -> int:
@@ -82,7 +81,7 @@ def _machine() -> tuple[str, list[str]]:
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
     available = _available() or free
-    threads = ", ".join(f"{name}={os.environ[name]}" for name in _THREADS if name in os.environ)
+    threads = ", ".join(f"{name}={os.environ[name]}" for name in THREADS if name in os.environ)
     wrong = []
     if available < ENOUGH_MEMORY * cores + 2.0:
         wrong.append(f"{available:.1f} GiB of memory are free: training and {cores} workers want "

@@ -70,6 +70,7 @@ STAGES: dict[str, StageSpec] = {
 
 PACKAGES = ("tensorflow", "keras", "jax", "numpy", "gymnasium", "box2d", "vizdoom", "cma",
             "openvino", "opencv-python-headless")
+MIRRORED = 15.0  # seconds between mirrorings, for stages that finish a file at a time
 
 
 class Run:

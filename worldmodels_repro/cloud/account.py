@@ -28,6 +28,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.remote.store import error_code
 
 _CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=10,
                  read_timeout=60)
@@ -104,17 +105,12 @@ def tag(item: dict[str, Any], key: str) -> str:
     return next((str(pair["Value"]) for pair in item.get("Tags") or [] if pair["Key"] == key), "")
 
 
-def code(error: ClientError) -> str:
-    """AWS's name for what went wrong."""
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
 def ignoring(call: Callable[[], Any], *codes: str) -> Any:
     """Make a call; None where it fails with one of these codes (what is to go is gone)."""
     try:
         return call()
     except ClientError as error:
-        if not any(code(error).startswith(expected) for expected in codes):
+        if not any(error_code(error).startswith(expected) for expected in codes):
             raise
         return None
 
@@ -145,7 +141,7 @@ def plain_errors() -> Iterator[None]:
 
 
 def _explain(error: ClientError) -> str:
-    operation, name = error.operation_name, code(error)
+    operation, name = error.operation_name, error_code(error)
     if name in _BAD_CREDENTIALS:
         return (f"AWS does not take the credentials ({name}): type aws configure, or aws sso "
                 "login, and the same command again")
@@ -168,7 +164,7 @@ def _line(error: BaseException) -> str:
     """The first line of an error, short enough for one line of the terminal's few."""
     message = str(error)
     if isinstance(error, ClientError):
-        message = f"{code(error)}: {error.response['Error'].get('Message', '')}"
+        message = f"{error_code(error)}: {error.response['Error'].get('Message', '')}"
     lines = message.splitlines()
     # What follows is of no use to a reader, and long.
     return (lines[0] if lines else type(error).__name__).split(" Encoded auth")[0][:300].rstrip(".")

@@ -9,9 +9,10 @@ from typing import Any
 from botocore.exceptions import ClientError, WaiterError
 from ruamel.yaml import YAML
 
-from worldmodels_repro.cloud.account import Account, code
+from worldmodels_repro.cloud.account import Account
 from worldmodels_repro.cloud.prices import FOLDER
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.remote.store import error_code
 
 TEMPLATE = FOLDER / "stack.yaml"
 _WAIT = {"Delay": 5, "MaxAttempts": 180}
@@ -78,7 +79,7 @@ def find(account: Account) -> dict[str, Any] | None:
     try:
         answer = account.client("cloudformation").describe_stacks(StackName=account.project)
     except ClientError as error:
-        if code(error) == "ValidationError" and "does not exist" in str(error):
+        if error_code(error) == "ValidationError" and "does not exist" in str(error):
             return None
         raise
     return next((stack for stack in answer["Stacks"]

@@ -25,7 +25,7 @@ from worldmodels_repro.errors import UserError
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DEATHS, _HANGS = 10, 3  # of workers, in one round of tasks, before it is no accident any more
 
 
@@ -129,7 +129,7 @@ class Pool:
 
     def _start(self) -> Executor:
         # One thread a worker: set where BLAS reads it, before the worker loads BLAS.
-        for name in _THREADS:
+        for name in THREADS:
             os.environ[name] = "1"
         if ranks() > 1:
             from mpi4py.futures import MPIPoolExecutor

@@ -152,7 +152,7 @@ class Store:
             except self._s3.exceptions.NoSuchKey:
                 return None
             now = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
-            age = _http_time(now) - answer["LastModified"].timestamp()
+            age = parsedate_to_datetime(now).timestamp() - answer["LastModified"].timestamp()
             return answer["Body"].read(), str(answer["ETag"]), age
 
         return self._read(ask)
@@ -170,7 +170,7 @@ class Store:
                 answer = self._s3.put_object(Bucket=self._bucket, Key=self._prefix + path,
                                              Body=content, **condition)
             except ClientError as error:
-                if _code(error) in ("PreconditionFailed", "ConditionalRequestConflict",
+                if error_code(error) in ("PreconditionFailed", "ConditionalRequestConflict",
                                     "NoSuchKey", "412", "409"):
                     return None
                 raise
@@ -227,7 +227,7 @@ class Store:
             raise UserError(f"--remote {self.url}: {_line(error)}") from None
 
     def _refuse(self, error: BaseException | None) -> None:
-        code = _code(error) if isinstance(error, ClientError) else ""
+        code = error_code(error) if isinstance(error, ClientError) else ""
         if code == "NoSuchBucket":
             raise RefusedError(f"there is no bucket {self._bucket}: make it, or name another "
                                "with --remote s3://bucket/prefix") from None
@@ -236,7 +236,8 @@ class Store:
                                "and the bucket's policy") from None
 
 
-def _code(error: ClientError) -> str:
+def error_code(error: ClientError) -> str:
+    """AWS's name for what went wrong."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -254,7 +255,3 @@ def _digests(file: Path) -> tuple[int, str, list[bytes]]:
             size += len(block)
     empty = hashlib.md5(b"", usedforsecurity=False).digest()
     return size, sha.hexdigest(), parts or [empty]
-
-
-def _http_time(text: str) -> float:
-    return parsedate_to_datetime(text).timestamp()

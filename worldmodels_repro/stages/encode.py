@@ -23,10 +23,9 @@ from worldmodels_repro.evolution.pool import Pool
 from worldmodels_repro.models.runtime import Encoder
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.progress import Progress
-from worldmodels_repro.run import Run
+from worldmodels_repro.run import MIRRORED, Run
 from worldmodels_repro.storage import Arrays, load_npz, save_npz
 
-MIRRORED = 15.0  # seconds between mirrorings of a mirrored run
 BATCH = 50  # frames an encoder call: episodes of 1,000 steps divide by it
 
 

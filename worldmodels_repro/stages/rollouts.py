@@ -22,12 +22,10 @@ from worldmodels_repro.envs.registry import GAMES, Game, Renderer
 from worldmodels_repro.evolution.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import ManifestLine
-from worldmodels_repro.run import Run, versions
+from worldmodels_repro.run import MIRRORED, Run, versions
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.storage import append_json_line, load_json_lines, save_npz
 from worldmodels_repro.worlds.agent import Agent, DrivenByAgent, load_agent
-
-MIRRORED = 15.0  # seconds between mirrorings of a mirrored run
 
 
 @dataclass(frozen=True)
