@@ -22,12 +22,13 @@ from benchmarks.generation import generation
 from benchmarks.loop import loop
 from benchmarks.measure import Scale
 from benchmarks.recurrence import memory_step
+from benchmarks.serial import serial
 from benchmarks.training import memory_train, vae_train
 
 BENCHMARKS: dict[str, Callable[[Scale], list[report.Row]]] = {
     benchmark.__name__: benchmark
-    for benchmark in (env, encode, memory_step, loop, dreams, doom, generation, collect,
-                      vae_train, memory_train, worker_memory, vae_stream)
+    for benchmark in (env, encode, memory_step, loop, dreams, doom, generation, serial,
+                      collect, vae_train, memory_train, worker_memory, vae_stream)
 }
 ROUNDS = 5
 
