@@ -64,8 +64,8 @@ def run(stage_run: Run) -> None:
         specs["dream"] = replace(real, dream=load_dream(stage_run.path, config))
     with ExitStack() as stack:
         crews = {
-            world: stack.enter_context(Players(
-            specs[world], settings.workers, settings.chunk, settings.hang_after))
+            world: stack.enter_context(Players(specs[world], settings.workers, settings.chunk,
+                                               settings.hang_after))
             for world in dict.fromkeys(settings.worlds)}
         players, judges = (crews[world] for world in settings.worlds)
         progress = stack.enter_context(
