@@ -6,6 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def serial_parts(generations: int, run: Path,
     for generation in range(generations):
         candidates = timed("ask", strategy.ask)  # (population, weights)
         fitness = rng.standard_normal(POPULATION)
-        timed("tell", lambda asked=candidates, got=fitness: strategy.tell(asked, got))
+        timed("tell", partial(strategy.tell, candidates, fitness))
         rows.append({"generation": generation, "best": 1.5, "mean": 0.5, "steps": 10})
         timed("log", lambda: save_csv(run / "evolve" / "generations.csv", rows))
         timed("checkpoint", lambda: save_checkpoint(run / "evolve" / "strategy.npz",

@@ -29,7 +29,7 @@ def test_parallelclusters_own_schema_takes_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     loaded = schema.ClusterSchema(cluster_name="worldmodels").load(cluster())
     (queue,) = loaded.scheduling.queues
-    assert queue.compute_resources[0].instance_types == ["c7i.48xlarge"]
+    assert queue.compute_resources[0].instance_types == ["c7a.48xlarge"]
     wrong = cluster()
     wrong["Scheduling"]["SlurmQueues"][0]["CapacityTypes"] = "SPOT"
     with pytest.raises(Exception, match="CapacityTypes"):

@@ -22,7 +22,7 @@ from worldmodels_repro.cloud.estimate import (
 )
 from worldmodels_repro.cloud.launch import longest
 from worldmodels_repro.cloud.prices import DISK_GIB, TABLE, load_prices
-from worldmodels_repro.cloud.rates import Rates, load_rates
+from worldmodels_repro.cloud.rates import BENCHMARKS, Rates, load_rates
 from worldmodels_repro.config import load_config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.storage import save_json
@@ -42,25 +42,33 @@ PAPER = ROOT / "configs" / "paper" / "carracing.yaml"
 FAST = ["evolve.renderer=fast", "evolve.precision=bf16"]
 
 
-def test_rates_are_those_of_the_committed_benchmarks() -> None:
+@pytest.mark.parametrize("cpu", ["xeon-amx", "epyc-zen4"])
+def test_rates_are_those_of_the_committed_benchmarks(cpu: str) -> None:
     rows = {}
-    for line in (ROOT / "docs" / "results" / "benchmarks.jsonl").read_text().splitlines():
+    for line in (BENCHMARKS / f"{cpu}.jsonl").read_text().splitlines():
         row = json.loads(line)
         rows[row.get("name")] = row
-    rates = load_rates()
+    rates = load_rates(cpu)
     assert rates.loop_bf16 == rows["loop.bf16.gymnasium"]["value"]
     assert rates.loop_f32 == rows["loop.f32.gymnasium"]["value"]
     assert rates.original == rows["loop.bf16.gymnasium"]["baseline"]
-    assert rates.loop(True, True, False) == pytest.approx(rates.loop_bf16)
-    assert rates.loop(False, True, False) == pytest.approx(rates.loop_f32)
+    assert rates.loop(True, False) == pytest.approx(rates.loop_bf16)
+    assert rates.loop(False, False) == pytest.approx(rates.loop_f32)
     assert rates.memory > 1000
+    assert 0 < rates.serial < 1
+
+
+def test_a_cpu_that_was_not_measured_has_no_bfloat16() -> None:
+    assert load_rates(None).loop_bf16 == load_rates("epyc-zen4").loop_f32
+    with pytest.raises(UserError, match="name one of epyc-zen4, xeon-amx"):
+        load_rates("abacus")
 
 
 def test_the_loop_with_fewer_games_and_with_the_games_own_renderer() -> None:
-    assert RATES.loop(True, True, False) == pytest.approx(1000)
-    assert RATES.loop(True, True, False, 64) == pytest.approx(1000)
-    assert 1 / RATES.loop(True, True, False, 1) == pytest.approx(1e-3 - 1e-4 + 7e-4)
-    assert RATES.loop(True, True, True) == pytest.approx(1 / (1e-3 + 1e-2))
+    assert RATES.loop(True, False) == pytest.approx(1000)
+    assert RATES.loop(True, False, 64) == pytest.approx(1000)
+    assert 1 / RATES.loop(True, False, 1) == pytest.approx(1e-3 - 1e-4 + 7e-4)
+    assert RATES.loop(True, True) == pytest.approx(1 / (1e-3 + 1e-2))
 
 
 def test_a_paper_scale_evolution_by_hand() -> None:
@@ -83,8 +91,8 @@ def test_where_a_cluster_begins() -> None:
     rows = cluster(config, "c7i.48xlarge", prices, RATES, serial=0.0)
     assert [row.nodes for row in rows] == [1, 2, 4]
     # 192, 384 and 768 workers deal 1,024 episodes out as 6, 3 and 2 each, in smaller batches.
-    assert rows[0].generation == pytest.approx(6 * 1000 / RATES.loop(True, True, False, 6) * 2)
-    assert rows[2].generation == pytest.approx(2 * 1000 / RATES.loop(True, True, False, 2) * 2)
+    assert rows[0].generation == pytest.approx(6 * 1000 / RATES.loop(True, False, 6) * 2)
+    assert rows[2].generation == pytest.approx(2 * 1000 / RATES.loop(True, False, 2) * 2)
     assert rows[0].used > rows[1].used > rows[2].used
     assert rows[0].dollars < rows[1].dollars < rows[2].dollars
     slow = cluster(config, "c7i.48xlarge", prices, RATES, serial=100.0)
@@ -182,5 +190,6 @@ def test_the_bill_of_a_config_without_an_account(terminal: Terminal) -> None:
     said = terminal.done("costs", "--estimate", "--config", TINY, "--serial", "0.2")
     for word in (*KINDS, "0.2 s of each generation serial", "as of"):
         assert word in said
-    assert "not measured whole" in terminal.done("costs", "--estimate", "--config", TINY)
+    measured = f"{load_rates('epyc-zen4').serial:g} s of each generation serial"
+    assert measured in terminal.done("costs", "--estimate", "--config", TINY)
     assert terminal.calls == []

@@ -46,7 +46,7 @@ def settings(aws: Aws, metadata: Metadata,
     aws.client("logs").create_log_group(logGroupName="/worldmodels/machines")
     before = signal.getsignal(signal.SIGTERM)
     yield {"WM_RUN": "tiny", "WM_STAGE": "evolve", "WM_BUCKET": "runs", "WM_MINUTES": "10",
-           "WM_LOG_GROUP": "/worldmodels/machines", "WM_MACHINE": "c7i.16xlarge spot",
+           "WM_LOG_GROUP": "/worldmodels/machines", "WM_MACHINE": "c7a.16xlarge spot",
            "AWS_DEFAULT_REGION": REGION, "AWS_EC2_METADATA_SERVICE_ENDPOINT": metadata.url}
     signal.signal(signal.SIGTERM, before)
 
@@ -78,7 +78,7 @@ def test_a_stage_that_is_done(aws: Aws, settings: dict[str, str], metadata: Meta
         logGroupName="/worldmodels/machines")["logStreams"]
     assert stream["logStreamName"] == "tiny/evolve/i-0123456789abcdef0"
     first, second = recorded(aws)
-    assert first | {"instance_type": "c7i.16xlarge", "spot": True, "stage": "evolve",
+    assert first | {"instance_type": "c7a.16xlarge", "spot": True, "stage": "evolve",
                     "code": 0, "region": REGION} == first
     assert second["started"] >= first["started"] and 0 < float(first["hours"]) < 0.01
     assert metadata.refused == 0

@@ -114,7 +114,7 @@ def test_ssh_from_one_address_and_everything_among_members(aws: Aws,
 
 
 @pytest.mark.parametrize(("kind", "instance_type"), [("GpuMachine", "g5.2xlarge"),
-                                                     ("CoresMachine", "c7i.16xlarge")])
+                                                     ("CoresMachine", "c7a.16xlarge")])
 def test_machines_are_hardened_and_leave_no_disk(aws: Aws, outputs: dict[str, str], kind: str,
                                                  instance_type: str) -> None:
     data = aws.client("ec2").describe_launch_template_versions(

@@ -194,7 +194,7 @@ def test_a_spot_machine_is_taken_and_another_goes_on_with_the_same_numbers(
     lines = (tmp_path / "logs" / "tiny" / "machines.jsonl").read_text().splitlines()
     assert [json.loads(line)["code"] for line in lines] == [130, 0]
     priced = terminal.done("costs", "--run", tmp_path / "logs" / "tiny")
-    assert priced.count("c7i.16xlarge spot") == 2 and "machines rented" in priced
+    assert priced.count("c7a.16xlarge spot") == 2 and "machines rented" in priced
 
 
 def test_a_machine_that_can_not_do_its_stage_ends_itself(aws: Aws, terminal: Terminal,

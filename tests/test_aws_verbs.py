@@ -74,7 +74,7 @@ def test_from_nothing_to_nothing_twice(aws: Aws, terminal: Terminal) -> None:
         assert "estimate: 0.2 h" in first and "on demand" not in first
         assert f"{machine} does rollouts already" in terminal.done(*LAUNCH)
         shown = terminal.done("status")
-        assert f"{machine}" in shown and "c7i.16xlarge spot, running" in shown
+        assert f"{machine}" in shown and "c7a.16xlarge spot, running" in shown
         assert "about $0.0" in shown and "tiny rollouts" in shown
         assert machine in terminal.done("logs", "--run", "tiny")
         assert "nothing is forgotten" in terminal.done("costs")
@@ -115,11 +115,11 @@ def test_up_again_changes_nothing(aws: Aws, terminal: Terminal) -> None:
 
 def test_what_a_machine_is_asked_for(aws: Aws, terminal: Terminal) -> None:
     terminal.done(*UP, "--key", "")
-    terminal.done(*LAUNCH, "--instance-type", "c7i.48xlarge", "--max-hours", "1.5",
+    terminal.done(*LAUNCH, "--instance-type", "c7a.48xlarge", "--max-hours", "1.5",
                   "--run", "first", "--set", "seed=7")
     ec2 = aws.client("ec2")
     (machine,) = ec2.describe_instances()["Reservations"][0]["Instances"]
-    assert machine["InstanceType"] == "c7i.48xlarge"
+    assert machine["InstanceType"] == "c7a.48xlarge"
     assert machine["InstanceLifecycle"] == "spot"
     tags = {each["Key"]: each["Value"] for each in machine["Tags"]}
     assert tags | {"project": "worldmodels", "run": "first", "stage": "rollouts"} == tags
@@ -138,7 +138,7 @@ def test_what_a_machine_is_asked_for(aws: Aws, terminal: Terminal) -> None:
     assert script.startswith("#!/usr/bin/env bash\n") and len(script) < 16_000
     for line in ("WM_RUN=first", "WM_STAGE=rollouts", "WM_SCRIPT=scripts/01_rollouts.sh",
                  f"WM_BUCKET={bucket(aws)}", f"WM_CONFIG={config}", "WM_MINUTES=90",
-                 "WM_MACHINE='c7i.48xlarge spot'", f"AWS_DEFAULT_REGION={REGION}"):
+                 "WM_MACHINE='c7a.48xlarge spot'", f"AWS_DEFAULT_REGION={REGION}"):
         assert f"export {line}\n" in script
 
 
@@ -383,10 +383,10 @@ def test_dry_runs_ask_nobody(aws: Aws, terminal: Terminal, monkeypatch: pytest.M
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     up = terminal.done(*UP, "--dry-run")
     for what in ("AWS::S3::Bucket", "AWS::IAM::Role", "GpuMachine: g5.2xlarge",
-                 "CoresMachine: c7i.16xlarge", "SSH from 203.0.113.7/32", "nothing by the hour"):
+                 "CoresMachine: c7a.16xlarge", "SSH from 203.0.113.7/32", "nothing by the hour"):
         assert what in up
     launch = terminal.done(*LAUNCH, "--dry-run")
-    for what in ('"MarketType": "spot"', "scripts/01_rollouts.sh", "estimate: 0.2 h, $0.22",
+    for what in ('"MarketType": "spot"', "scripts/01_rollouts.sh", "estimate: 0.2 h, $0.25",
                  "200 GiB", "as of"):
         assert what in launch
     for words in (("status",), ("logs",), ("costs",)):

@@ -32,7 +32,7 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
     launch.add_argument("--stage", required=True, help="rollouts, vae, latents, memory, evolve ...")
     launch.add_argument("--run", metavar="NAME", help="name of the run (default: the config's)")
     launch.add_argument("--spot", action="store_true", help="at the spot price")
-    launch.add_argument("--instance-type", metavar="TYPE", help="e.g. c7i.48xlarge")
+    launch.add_argument("--instance-type", metavar="TYPE", help="e.g. c7a.48xlarge")
     launch.add_argument("--max-hours", type=float, metavar="HOURS",
                         help="end the machine after so long (default: twice the estimate)")
     launch.add_argument("--extras", default=None, metavar="NAMES",

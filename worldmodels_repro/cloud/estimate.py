@@ -17,7 +17,7 @@ from worldmodels_repro.errors import UserError
 
 KINDS = {"rollouts": "cores", "vae": "gpu", "latents": "gpu", "memory": "gpu",
          "evolve": "cores", "evaluate": "cores"}
-DEFAULTS = {"gpu": "g5.2xlarge", "cores": "c7i.16xlarge"}  # the template's
+DEFAULTS = {"gpu": "g5.2xlarge", "cores": "c7a.16xlarge"}  # the template's
 BOOT_HOURS = 0.15  # a machine's start, five minutes of installing, its end
 MOST = 32  # machines in a table
 WORTH = 0.8  # a second machine is worth it while so much of its time is used
@@ -86,7 +86,7 @@ def estimate(config: Config, stage: str, machine: Machine, rates: Rates) -> Esti
     elif stage == "evaluate":
         steps = (config.evaluate.episodes + config.evaluate.random_episodes) \
             * GAMES[config.game].max_steps
-        rate = rates.loop(machine.amx, False, original=True)
+        rate = rates.loop(False, original=True)
         seconds = steps / (rate * machine.cores)
         basis = f"at most {steps:,} steps at {rate:,.0f} steps/s a core"
     else:
@@ -95,7 +95,7 @@ def estimate(config: Config, stage: str, machine: Machine, rates: Rates) -> Esti
         settings = config.evolve
         steps = settings.population * settings.rollouts * settings.max_steps * settings.generations
         basis = (f"at most {steps:,} steps at "
-                 f"{_loop(config, machine, rates, 16.0):,.0f} steps/s a core, and "
+                 f"{_loop(config, rates, 16.0):,.0f} steps/s a core, and "
                  f"{_evaluations(config)} evaluations of the mean")
     return Estimate(seconds / 3600 + BOOT_HOURS, basis)
 
@@ -118,7 +118,7 @@ def evolution(config: Config, machine: Machine, nodes: int, rates: Rates, serial
     def seconds(episodes: int, steps: int) -> float:
         each = math.ceil(episodes / workers)
         together = float(min(each, settings.slots))
-        return each * steps / (_loop(config, machine, rates, together) * share)
+        return each * steps / (_loop(config, rates, together) * share)
 
     episodes = settings.population * settings.rollouts
     playing = seconds(episodes, settings.max_steps)
@@ -126,7 +126,7 @@ def evolution(config: Config, machine: Machine, nodes: int, rates: Rates, serial
     whole = settings.generations * generation + _evaluations(config) * seconds(
         settings.evaluate_rollouts, GAMES[config.game].max_steps)
     least = episodes * settings.max_steps / (
-        _loop(config, machine, rates, float(settings.slots)) * machine.cores * nodes)
+        _loop(config, rates, float(settings.slots)) * machine.cores * nodes)
     return Row(nodes, machine.cores * nodes, generation, least / generation, whole / 3600,
                (whole / 3600 + BOOT_HOURS) * nodes * hour)
 
@@ -164,9 +164,9 @@ def kind_of(stage: str) -> str:
     return KINDS[stage]
 
 
-def _loop(config: Config, machine: Machine, rates: Rates, together: float) -> float:
-    return rates.loop(machine.amx, config.evolve.precision == "bf16",
-                      config.evolve.renderer == "original", together)
+def _loop(config: Config, rates: Rates, together: float) -> float:
+    return rates.loop(config.evolve.precision == "bf16", config.evolve.renderer == "original",
+                      together)
 
 
 def _evaluations(config: Config) -> int:

@@ -22,14 +22,14 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Machine(BaseModel):
-    """A kind of machine: dollars an hour, vCPUs, physical cores."""
+    """A kind of machine: dollars an hour, vCPUs, physical cores, and the CPU whose rates it has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     price: Dollars
     vcpus: Count
     cores: Count
-    amx: bool = False
+    cpu: str | None = None
     gpu: str | None = None
 
 

@@ -9,11 +9,11 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.storage import load_csv, load_json_lines
+from worldmodels_repro.storage import load_json_lines
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
+BENCHMARKS = Path(__file__).parents[2] / "docs" / "results" / "benchmarks"
 GAME = "car_racing"  # what was measured
-_SERIAL = 0.07  # CMA-ES ask and tell at 867 weights and 64 candidates took up to so many seconds
+WHOLE = "epyc-zen4"  # the CPU on which every row was measured
 
 
 class _Row(TypedDict):
@@ -33,11 +33,11 @@ class _Measured(TypedDict):
 
 @dataclass(frozen=True)
 class Rates:
-    """Measured speeds of one physical core, unless said otherwise.
+    """Measured speeds of one physical core of a CPU, unless said otherwise.
 
     Attributes:
-        loop_bf16: steps/s of game, V, M and C, 16 games in lockstep, V in bfloat16 on AMX.
-        loop_f32: the same with V in float32.
+        loop_bf16: steps/s of game, V, M and C, 16 games in lockstep, V and M in bfloat16.
+        loop_f32: the same in float32.
         original: steps/s of the unmodified game, nothing else.
         encode_f32: V's frames/s, float32.
         encode_1: seconds of a frame that V encodes alone, in bfloat16 ...
@@ -59,13 +59,13 @@ class Rates:
     cores: int
     serial: float
 
-    def loop(self, amx: bool, bf16: bool, original: bool, together: float = 16.0) -> float:
+    def loop(self, bf16: bool, original: bool, together: float = 16.0) -> float:
         """Steps/s of one core with ``together`` games in lockstep.
 
         Below 16 V's encoder works on smaller batches; its measured times at 1 and 16 give the
         line between. With the game's own renderer the loop costs the unmodified game on top.
         """
-        seconds = 1.0 / (self.loop_bf16 if amx and bf16 else self.loop_f32)
+        seconds = 1.0 / (self.loop_bf16 if bf16 else self.loop_f32)
         batch = min(max(together, 1.0), 16.0)
         each = (16 * self.encode_16 - self.encode_1) / 15  # seconds that one more frame adds
         alone = self.encode_1 - each
@@ -73,27 +73,35 @@ class Rates:
         return 1.0 / (seconds + (1.0 / self.original if original else 0.0))
 
 
-def load_rates(folder: Path = RESULTS) -> Rates:
-    """Read ``benchmarks.jsonl`` and the quick run's history.
+def load_rates(cpu: str | None = None, folder: Path = BENCHMARKS) -> Rates:
+    """Read the benchmarks of a CPU.
+
+    What was not measured on it is taken from the one on which everything was. A CPU that was
+    not measured at all (None) is taken to be that one without bfloat16.
 
     Raises:
-        UserError: a row is missing.
+        UserError: no such file, or a row is missing.
     """
-    file = folder / "benchmarks.jsonl"
-    rows = {line["name"]: line for line in load_json_lines(file, _Row)}
+    file = folder / f"{WHOLE}.jsonl"
+    (machine, *_) = load_json_lines(file, _Measured)
+    rows: dict[str, _Row] = {}
+    for source in (file, folder / f"{cpu or WHOLE}.jsonl"):
+        if not source.exists():
+            raise UserError(f"aws/prices.yaml names the cpu {cpu}, but {source} is not there: name "
+                            "one of " + ", ".join(sorted(path.stem for path in folder.iterdir())))
+        rows |= {line["name"]: line for line in load_json_lines(source, _Row)}
     try:
-        (machine, *_) = load_json_lines(file, _Measured)
         encoder = rows["encode"]["details"]["runtimes"]
         bf16, f32 = (encoder[f"openvino {kind}"]["frames_per_s"] for kind in ("bf16", "f32"))
+        loop = {kind: rows[f"loop.{kind}.gymnasium"] for kind in ("bf16", "f32")}
         return Rates(
-            loop_bf16=rows["loop.bf16.gymnasium"]["value"],
-            loop_f32=rows["loop.f32.gymnasium"]["value"],
-            original=_number(rows["loop.bf16.gymnasium"]["baseline"]), encode_f32=f32["16"],
+            loop_bf16=loop["bf16" if cpu else "f32"]["value"], loop_f32=loop["f32"]["value"],
+            original=_number(loop["bf16"]["baseline"]), encode_f32=f32["16"],
             encode_1=1 / bf16["1"], encode_16=1 / bf16["16"],
             vae={"mixed_bfloat16": rows["vae_train.bf16"]["value"],
                  "float32": rows["vae_train.f32"]["value"]},
-            memory=_memory(folder, rows), cores=machine["machine"]["cores"],
-            serial=rows["serial"]["value"] if "serial" in rows else _SERIAL)
+            memory=rows["memory_train.bf16"]["value"] * 100 * 999,
+            cores=machine["machine"]["cores"], serial=rows["serial"]["value"])
     except (KeyError, ValueError) as error:
         raise UserError(f"{file} lacks a row ({error}): type git checkout docs/results") from None
 
@@ -102,15 +110,3 @@ def _number(value: float | None) -> float:
     if value is None:
         raise ValueError("a number")
     return value
-
-
-def _memory(folder: Path, rows: dict[str, _Row]) -> float:
-    """Sequence steps/s of M's training: the benchmark's, or else the quick run's."""
-    if "memory_train.bf16" in rows:
-        return float(rows["memory_train.bf16"]["value"]) * 100 * 999
-    from worldmodels_repro.config import load_config
-
-    settings = load_config(folder / "quick" / "config.yaml").memory
-    history = load_csv(folder / "quick" / "memory" / "history.csv", "step", "seconds")
-    seconds = sum(row["seconds"] for row in history)
-    return history[-1]["step"] * settings.batch * settings.sequence / seconds

@@ -29,7 +29,7 @@ from worldmodels_repro.cloud.launch import launch as start
 from worldmodels_repro.cloud.observe import logs as read_logs
 from worldmodels_repro.cloud.observe import status as read_status
 from worldmodels_repro.cloud.prices import DISK_GIB, Prices, load_prices
-from worldmodels_repro.cloud.rates import Rates, load_rates
+from worldmodels_repro.cloud.rates import GAME, load_rates
 from worldmodels_repro.cloud.source import Source, describe_source, send_source
 from worldmodels_repro.config import Config, load_config
 from worldmodels_repro.errors import UserError
@@ -65,7 +65,8 @@ def launch(words: Words) -> Lines:
     account = None if words.dry_run else Account(words.project, words.region)
     found = None if account is None else stack.require(account)
     instance = words.instance_type or (found.types if found else DEFAULTS)[kind]
-    guess = estimate(config, words.stage, prices.machine(instance), load_rates())
+    machine = prices.machine(instance)
+    guess = estimate(config, words.stage, machine, load_rates(machine.cpu))
     extras = words.extras if words.extras is not None else "gpu" if kind == "gpu" else ""
     job = Job(words.stage, run, kind, instance, words.spot, longest(guess, words.max_hours), extras,
               other_runs(config, words.stage))
@@ -137,31 +138,32 @@ def costs(words: Words) -> Lines:
 
 
 def _forecast(words: Words) -> Lines:
-    config, prices, rates = _config(words), load_prices(), load_rates()
+    config, prices = _config(words), load_prices()
     yield f"{'stage':10s}{'machine':22s}{'hours':>8s}{'dollars':>10s}  basis"
     total = 0.0
     for stage, kind in KINDS.items():
         name = words.instance_type if kind == "cores" and words.instance_type else DEFAULTS[kind]
-        guess = estimate(config, stage, prices.machine(name), rates)
+        machine = prices.machine(name)
+        guess = estimate(config, stage, machine, load_rates(machine.cpu))
         cost = (guess.hours or 0.0) * prices.hour(name, words.spot, DISK_GIB)
         total += cost
         figures = f"{guess.hours:8.2f}{cost:10.2f}" if guess.hours is not None else f"{'?':>18s}"
         yield f"{stage:10s}{name + (' spot' if words.spot else ''):22s}{figures}  {guess.basis}"
     yield f"{'all':40s}{total:10.2f}"
-    if estimate(config, "evolve", prices.machine(DEFAULTS["cores"]), rates).hours is not None:
-        yield from _cluster_table(words, config, prices, rates)
+    if config.game == GAME:
+        yield from _cluster_table(words, config, prices)
     yield f"prices: {prices.caution(words.region)}"
 
 
-def _cluster_table(words: Words, config: Config, prices: Prices, rates: Rates) -> Lines:
+def _cluster_table(words: Words, config: Config, prices: Prices) -> Lines:
     name = words.instance_type or DEFAULTS["cores"]
+    rates = load_rates(prices.machine(name).cpu)
     serial = rates.serial if words.serial is None else words.serial
     if serial < 0:
         raise UserError("--serial: name seconds a generation, 0 or more")
     rows = cluster(config, name, prices, rates, serial, words.spot, DISK_GIB)
     yield ""
-    yield (f"evolve on several {name}, {serial:g} s of each generation serial"
-           + ("" if words.serial is not None else " (not measured whole: give --serial)"))
+    yield f"evolve on several {name}, {serial:g} s of each generation serial"
     yield (f"{'machines':>8s}{'cores':>7s}{'s/generation':>14s}{'used':>7s}{'hours':>8s}"
            f"{'dollars':>9s}")
     for row in rows:
