@@ -58,7 +58,8 @@ class Rollouts(Section):
     agent: str | None = None
     """controller: the run folder whose V, M and C drive."""
     agent_noise: Annotated[float, Field(ge=0, le=2)] = 0.0
-    """controller: standard deviation of Brownian noise on the agent's actions (0: none)."""
+    """controller: noise on the agent's actions, an Ornstein-Uhlenbeck walk; each episode's standard
+    deviation is uniform from 0 to this."""
 
     @model_validator(mode="after")
     def _agent_is_named(self) -> Rollouts:

@@ -141,5 +141,6 @@ def _make_policy(game: Game, episode: Episode) -> RandomPolicy:
     if episode.policy == "controller":
         if _collector.agent is None:
             raise ValueError("the controller policy needs an agent")
-        return DrivenByAgent(_collector.agent, rng, _collector.agent_noise)
+        # From driving as well as it can to hardly keeping the road: M meets speed and mistakes.
+        return DrivenByAgent(_collector.agent, rng, rng.uniform(0.0, _collector.agent_noise))
     return RandomNetwork(game, rng)

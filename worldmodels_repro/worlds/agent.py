@@ -197,7 +197,7 @@ class Senses:
 
 
 class DrivenByAgent:
-    """A rollout policy: one agent at the wheel, with Brownian noise on its actions if asked."""
+    """A rollout policy: one agent at the wheel, with noise on its actions if asked."""
 
     def __init__(self, agent: Agent, rng: np.random.Generator, noise: float = 0.0):
         self._game: Game = GAMES[agent.body.game]
