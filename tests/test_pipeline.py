@@ -159,6 +159,20 @@ def test_controllers_of_other_shapes_evolve(tiny_run: Path, tmp_path: Path, inpu
     assert load_npz(run / "evolve" / "agent.npz")["weights"].shape == (features * 5 + 5 + 18,)
 
 
+def test_a_budget_of_steps_ends_an_evolution_and_more_goes_on(tiny_run: Path, tmp_path: Path,
+                                                              ) -> None:
+    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
+    # A generation is 8 episodes of 40 to 60 steps.
+    assert command("evolve", "--run", run, "--set", "evolve.budget=481").returncode == 0
+    rows = load_csv(run / "evolve" / "generations.csv", "steps")
+    assert len(rows) == 2 and rows[0]["steps"] < 481 <= sum(row["steps"] for row in rows)
+    less = refused(command("evolve", "--run", run, "--set", "evolve.budget=100"))
+    assert "evolve.budget: 481 there, 100 here" in less
+    assert command("evolve", "--run", run, "--set", "evolve.budget=null").returncode == 0
+    ours, theirs = (load_npz(path / "evolve" / "agent.npz")["weights"] for path in (run, tiny_run))
+    np.testing.assert_array_equal(ours, theirs)
+
+
 def test_the_agent_collects_rollouts(tiny_run: Path, tmp_path: Path) -> None:
     result = command("rollouts", "--config", TINY, "--run", tmp_path / "run", "--set",
                      "rollouts.policies={controller: 2}", "--set", f"rollouts.agent={tiny_run}",

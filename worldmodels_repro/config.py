@@ -166,6 +166,8 @@ class Evolve(Section):
     """Where the CMA mean is evaluated, which picks the agent (None: where C evolves)."""
     generations: Positive = Field(default=1800, json_schema_extra=MORE)
     """Generations to evolve."""
+    budget: Positive | None = Field(default=None, json_schema_extra=MORE)
+    """Training steps after which no generation begins (None: no limit): ablations share one."""
     population: Annotated[int, Field(ge=4)] = 64
     """Candidates a generation."""
     rollouts: Positive = 16

@@ -283,6 +283,8 @@ def _keys_of_more(stage: str) -> set[str]:
 def _is_more(before: Any, now: Any) -> bool:
     if isinstance(before, dict) and isinstance(now, dict):
         return all(now.get(key, 0) >= count for key, count in before.items())
+    if before is None or now is None:  # None is no limit
+        return now is None
     return bool(now >= before)
 
 

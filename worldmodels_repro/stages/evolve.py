@@ -72,7 +72,7 @@ def run(stage_run: Run) -> None:
             Progress("evolve", settings.generations, "generations", generation))
         progress.say(f"{body.shape.weights} weights, {settings.population} candidates x "
                      f"{settings.rollouts} episodes {_where(settings)}")
-        while generation < settings.generations:
+        while not _is_over(settings, generation, rows):
             generation += 1
             row = _one_generation(strategy, players, config.seed, generation, settings)
             row["hours"] = round((rows[-1]["hours"] if rows else 0.0) + row["seconds"] / 3600, 5)
@@ -80,7 +80,8 @@ def run(stage_run: Run) -> None:
             if row["failed"]:
                 progress.say(f"generation {generation}: {row['failed']} candidates have no finite "
                              "fitness; they rank last")
-            if generation % settings.evaluate_every == 0 or generation == settings.generations:
+            over = _is_over(settings, generation, rows)
+            if generation % settings.evaluate_every == 0 or over:
                 _evaluate_mean(strategy, judges, config.seed, generation, settings, stage_run)
             # The rows first: on resume, rows beyond the checkpoint are dropped.
             save_csv(folder / "generations.csv", rows)
@@ -93,6 +94,12 @@ def run(stage_run: Run) -> None:
     best = _best_evaluation(folder)
     stage_run.finish("evolve", time.monotonic() - started, generations=generation,
                      steps=sum(row["steps"] for row in rows), agent=best)
+
+
+def _is_over(settings: Evolve, generation: int, rows: list[dict[str, Any]]) -> bool:
+    """Whether the generations, or the steps, are used up."""
+    return generation >= settings.generations or (
+        settings.budget is not None and sum(row["steps"] for row in rows) >= settings.budget)
 
 
 def _one_generation(strategy: Strategy, players: Players, seed: int, generation: int,
