@@ -15,6 +15,7 @@ class Marker(TypedDict):
     settings: dict[str, Any]
     seconds: float
     facts: NotRequired[dict[str, Any]]
+    cores: NotRequired[int]
 
 
 # A name becomes a file's: it must not lead out of its folder.

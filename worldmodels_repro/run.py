@@ -20,6 +20,7 @@ would mix with what is there are refused with the keys that differ.
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import time
@@ -118,7 +119,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             record = {"stage": stage, "started": _now(), "seconds": 0.0}
         record |= {"settings": self.settings(stage), "state": "running", "versions": versions(),
-                   "commit": git_commit(), "resumed": _now()}
+                   "commit": git_commit(), "cores": len(os.sched_getaffinity(0)), "resumed": _now()}
         self._held = hold(folder / ".lock", f"{stage} on {self.path}")
         save_json(marker, record)
         self._write_config()

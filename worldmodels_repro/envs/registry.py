@@ -33,6 +33,7 @@ class Game:
         low, high: (actions,) the range of each action.
         squash: C's tanh outputs (B, actions) -> actions in range, row by row.
         solved: the score that counts as solved.
+        milestones: scores on the way, whose price is worth knowing.
         max_steps: the longest episode that is judged.
         keys: what each key adds to the action of a person who plays; none, and nobody can.
         fps: steps a second for those who watch or play.
@@ -48,6 +49,7 @@ class Game:
     high: np.ndarray
     squash: Callable[[np.ndarray], np.ndarray]
     solved: float
+    milestones: tuple[float, ...]
     max_steps: int
     keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     fps: int = 50
@@ -117,6 +119,7 @@ GAMES: dict[str, Game] = {
         high=np.array([1.0, 1.0, 1.0], np.float32),
         squash=_steer_gas_brake,
         solved=900.0,
+        milestones=(800.0, 850.0, 880.0, 900.0),
         max_steps=1000,
         keys={"left": (-1.0, 0.0, 0.0), "right": (1.0, 0.0, 0.0), "up": (0.0, 1.0, 0.0),
               "down": (0.0, 0.0, 0.8)},
@@ -132,6 +135,7 @@ GAMES: dict[str, Game] = {
         high=np.array([1.0], np.float32),
         squash=lambda outputs: outputs.astype(np.float32),
         solved=750.0,
+        milestones=(400.0, 750.0, 1000.0),
         max_steps=take_cover.MAX_TICS,
         keys={"left": (-1.0,), "right": (1.0,)},
         fps=35,

@@ -12,11 +12,12 @@ from worldmodels_repro.progress import clock
 from worldmodels_repro.records import Judgement, Marker
 from worldmodels_repro.run import STAGES, Run
 from worldmodels_repro.stages.evaluate import table
+from worldmodels_repro.stages.milestones import milestones
 from worldmodels_repro.storage import load_csv, load_json
 
 
 def run(stage_run: Run) -> None:
-    """Print the results table, the stages' times and sizes, the figures, and the price if rented.
+    """Print the results table, what stages and scores took, the figures, and the price if rented.
 
     Raises:
         UserError: the run has no evaluation.
@@ -27,6 +28,8 @@ def run(stage_run: Run) -> None:
     print(table(stage_run))
     print()
     print(costs(stage_run))
+    print()
+    print("\n".join(milestones(stage_run)))
     print()
     print(pictures(stage_run))
     if (stage_run.path / RECORD).exists():
