@@ -124,13 +124,20 @@ def test_ctrl_c_says_how_to_go_on(tiny_run: Path, tmp_path: Path) -> None:
                                stderr=subprocess.PIPE, text=True,
                                # A suite that runs in the background is deaf to Ctrl-C.
                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    while not (run / "evolve" / "generations.csv").exists():
+    while len(load_csv(run / "evolve" / "generations.csv")) < 3:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "type the same command again to go on" in said
     assert "Traceback" not in said
+    # Or to end where it is: less than was asked for, but no less than is there.
+    done = int(load_npz(run / "evolve" / "strategy.npz")["step"])
+    line = refused(command("evolve", "--run", run, "--set", f"evolve.generations={done - 1}"))
+    assert f"type --set evolve.generations={done}" in line
+    assert command("evolve", "--run", run, "--set", f"evolve.generations={done}").returncode == 0
+    evaluated = load_json_lines(run / "evolve" / "evaluations.jsonl", dict)
+    assert evaluated[-1]["generation"] == done
 
 
 def test_vae_and_memory_resume_number_for_number(tiny_run: Path, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ World = Literal["real", "dream"]
 # How a key may differ from the one that artefacts were made with:
 SPEED: dict[str, Any] = {"resume": "speed"}  # never changes a result: free at any time
 MORE: dict[str, Any] = {"resume": "more"}  # more of the same: its own stage goes on
+END: dict[str, Any] = {"resume": "end"}  # the same, and less while its stage is not done
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -164,9 +165,9 @@ class Evolve(Section):
     """dream: mixture logits are divided by it, noise is scaled by its root; more is harder."""
     select: World | None = None
     """Where the CMA mean is evaluated, which picks the agent (None: where C evolves)."""
-    generations: Positive = Field(default=1800, json_schema_extra=MORE)
+    generations: Positive = Field(default=1800, json_schema_extra=END)
     """Generations to evolve."""
-    budget: Positive | None = Field(default=None, json_schema_extra=MORE)
+    budget: Positive | None = Field(default=None, json_schema_extra=END)
     """Training steps after which no generation begins (None: no limit): ablations share one."""
     population: Annotated[int, Field(ge=4)] = 64
     """Candidates a generation."""

@@ -174,9 +174,11 @@ class Run:
     def _refuse_mixing(self, stage: str, record: Mapping[str, Any]) -> bool:
         """Whether the stage is done with exactly these settings; settings that clash raise."""
         before, now = record["settings"], self.settings(stage)
-        more = _keys_of_more(stage)
+        more, end = _own_keys(stage, "more"), _own_keys(stage, "end")
+        free = end if record["state"] == "running" else set()
         differ = [key for key in now if key in before and before[key] != now[key]]
-        clash = [key for key in differ if not (key in more and _is_more(before[key], now[key]))]
+        clash = [key for key in differ if key not in free
+                 and not (key in more | end and _is_more(before[key], now[key]))]
         if clash:
             changes = ", ".join(f"{key}: {before[key]} there, {now[key]} here" for key in clash)
             raise UserError(f"{self.folder(stage)} was made with other settings ({changes}): "
@@ -270,14 +272,14 @@ def _flatten(prefix: str, value: Any) -> dict[str, Any]:
     return flat
 
 
-def _keys_of_more(stage: str) -> set[str]:
-    """Keys of the stage's own sections that may grow when it is run again."""
+def _own_keys(stage: str, resume: str) -> set[str]:
+    """Keys of the stage's own sections that may differ in this way when it is run again."""
     keys = set()
     for section in STAGES[stage].sections:
         annotation = Config.model_fields[section].annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             keys |= {f"{section}.{name}" for name, field in annotation.model_fields.items()
-                     if (field.json_schema_extra or {}) == {"resume": "more"}}
+                     if (field.json_schema_extra or {}) == {"resume": resume}}
     return keys
 
 

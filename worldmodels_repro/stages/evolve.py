@@ -18,6 +18,7 @@ import numpy as np
 
 from worldmodels_repro.config import Evolve
 from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import Players, WorldSpec
 from worldmodels_repro.evolution.strategy import Strategy
 from worldmodels_repro.progress import Progress
@@ -56,6 +57,9 @@ def run(stage_run: Run) -> None:
     strategy = Strategy(start, settings.sigma, settings.population,
                         episode_seed(config.seed, "models", 5), settings.diagonal)
     generation = _resume(folder, strategy)
+    if generation > settings.generations:
+        raise UserError(f"{folder} holds {generation} generations already: to end there, type "
+                        f"--set evolve.generations={generation}")
     rows = [row for row in load_csv(folder / "generations.csv", "generation", "steps", "hours")
             if row["generation"] <= generation]
     real = WorldSpec(body, settings.renderer, settings.slots)
@@ -72,7 +76,14 @@ def run(stage_run: Run) -> None:
             Progress("evolve", settings.generations, "generations", generation))
         progress.say(f"{body.shape.weights} weights, {settings.population} candidates x "
                      f"{settings.rollouts} episodes {_where(settings)}")
-        while not _is_over(settings, generation, rows):
+        evaluated = max((row["generation"] for row in _evaluations(folder)), default=0)
+        while True:
+            over = _is_over(settings, generation, rows)
+            if generation > evaluated and (generation % settings.evaluate_every == 0 or over):
+                _evaluate_mean(strategy, judges, config.seed, generation, settings, stage_run)
+                evaluated = generation
+            if over:
+                break
             generation += 1
             row = _one_generation(strategy, players, config.seed, generation, settings)
             row["hours"] = round((rows[-1]["hours"] if rows else 0.0) + row["seconds"] / 3600, 5)
@@ -80,9 +91,6 @@ def run(stage_run: Run) -> None:
             if row["failed"]:
                 progress.say(f"generation {generation}: {row['failed']} candidates have no finite "
                              "fitness; they rank last")
-            over = _is_over(settings, generation, rows)
-            if generation % settings.evaluate_every == 0 or over:
-                _evaluate_mean(strategy, judges, config.seed, generation, settings, stage_run)
             # The rows first: on resume, rows beyond the checkpoint are dropped.
             save_csv(folder / "generations.csv", rows)
             save_checkpoint(folder / "strategy.npz",
@@ -141,10 +149,11 @@ def _evaluate_mean(strategy: Strategy, players: Players, seed: int, generation: 
         "steps": int(played.steps.sum())}
     best = _best_evaluation(folder, before=generation)
     save_npz(folder / "agents" / f"generation-{generation:05d}.npz", {"weights": mean})
-    append_json_line(folder / "evaluations.jsonl", row)
     if best is None or row["mean"] > best["mean"]:
         save_npz(folder / "agent.npz", {"weights": mean})
         save_json(folder / "agent.json", {"run": stage_run.path.name, **_origin(settings), **row})
+    # Last: killed before it, all of this comes again.
+    append_json_line(folder / "evaluations.jsonl", row)
 
 
 def _origin(settings: Evolve) -> dict[str, Any]:
@@ -163,9 +172,12 @@ def _where(settings: Evolve) -> str:
 
 
 def _best_evaluation(folder: Path, before: int | None = None) -> Evaluation | None:
-    rows = [row for row in load_json_lines(folder / "evaluations.jsonl", Evaluation)
-            if before is None or row["generation"] < before]
+    rows = [row for row in _evaluations(folder) if before is None or row["generation"] < before]
     return max(rows, key=lambda row: row["mean"], default=None)
+
+
+def _evaluations(folder: Path) -> list[Evaluation]:
+    return load_json_lines(folder / "evaluations.jsonl", Evaluation)
 
 
 def _resume(folder: Path, strategy: Strategy) -> int:
@@ -181,9 +193,8 @@ def _resume(folder: Path, strategy: Strategy) -> int:
         return step
 
     generation = resume_checkpoint(folder / "strategy.npz", use) or 0
-    evaluations = folder / "evaluations.jsonl"
-    rows = load_json_lines(evaluations, Evaluation)
+    rows = _evaluations(folder)
     kept = [row for row in rows if row["generation"] <= generation]
     if len(kept) < len(rows):
-        save_json_lines(evaluations, kept)
+        save_json_lines(folder / "evaluations.jsonl", kept)
     return generation
