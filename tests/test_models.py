@@ -14,6 +14,7 @@ import pytest
 
 from worldmodels_repro.config import Config, Memory, Vae
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.models import training
 from worldmodels_repro.models.mdn_rnn import MDNRNN, compiled_mdn_rnn
 from worldmodels_repro.models.recurrence import Recurrence
 from worldmodels_repro.models.runtime import Encoder
@@ -179,3 +180,15 @@ def test_defaults_are_the_papers() -> None:
     config = Config()
     assert (config.vae.z, config.vae.batch, config.vae.learning_rate) == (32, 100, 1e-4)
     assert (config.evolve.population, config.evolve.rollouts, config.evolve.sigma) == (64, 16, 0.1)
+
+
+@pytest.mark.parametrize(("can", "trains_in"), [(["FP32", "BF16"], "mixed_bfloat16"),
+                                                (["FP32", "INT8"], "float32")])
+def test_a_cpu_without_bfloat16_trains_in_float32(monkeypatch: pytest.MonkeyPatch,
+                                                  can: list[str], trains_in: str) -> None:
+    monkeypatch.setattr(training, "cpu_capabilities", lambda: can)
+    monkeypatch.setattr(training, "_gpus", list)
+    assert training.usable_precision("mixed_bfloat16") == trains_in
+    assert training.usable_precision("float32") == "float32"
+    monkeypatch.setattr(training, "_gpus", lambda: ["GPU:0"])
+    assert training.usable_precision("mixed_bfloat16") == "mixed_bfloat16"

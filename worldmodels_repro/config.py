@@ -86,7 +86,8 @@ class Vae(Section):
     kl_tolerance: Annotated[float, Field(ge=0)] = 0.5
     """The KL term is max(KL, kl_tolerance * z): a budget each latent may spend freely."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
-    """Arithmetic of the layers; weights and losses are float32 either way."""
+    """Arithmetic of the layers; weights and losses are float32 either way. A CPU without bfloat16
+    trains in float32 whatever is asked."""
     validation: Share = 0.05
     """Share of the episodes held out, whole, to choose the best epoch."""
     validation_frames: Positive = 10_000
@@ -119,7 +120,8 @@ class Memory(Section):
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are clipped, element by element, to this magnitude."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
-    """Arithmetic of the layers; weights and losses are float32 either way."""
+    """Arithmetic of the layers; weights and losses are float32 either way. A CPU without bfloat16
+    trains in float32 whatever is asked."""
     restart_input: bool = False
     """M also sees whether the step is an episode's first (the paper's Doom M); sequences then
     run on from one episode to the next."""
@@ -190,7 +192,8 @@ class Evolve(Section):
     renderer: Literal["fast", "original"] = "fast"
     """fast: the game's own dynamics, the picture in less time; original: the game's own."""
     precision: Literal["f32", "bf16"] = "f32"
-    """Arithmetic of V's encoder and of M's products in the workers."""
+    """Arithmetic of V's encoder and of M's products in the workers; bf16 is f32 on a CPU without
+    bfloat16."""
     evaluate_every: Positive = 25
     """Generations between evaluations of the CMA mean."""
     evaluate_rollouts: Positive = 1024

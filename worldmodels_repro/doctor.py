@@ -166,19 +166,20 @@ def _game() -> tuple[str, list[str]]:
 
 
 def _encoder() -> tuple[str, list[str]]:
-    import openvino
+    from worldmodels_repro.models.runtime import cpu_capabilities
 
-    can = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return f"OpenVINO on the CPU, {'bf16 and f32' if 'BF16' in can else 'f32 (no bf16)'}", []
+    both = "BF16" in cpu_capabilities()
+    return f"OpenVINO on the CPU, {'bf16 and f32' if both else 'f32 (no bf16)'}", []
 
 
 def _training() -> tuple[str, list[str]]:
     from worldmodels_repro.models.quiet import import_keras_quietly
 
     import_keras_quietly()
-    from worldmodels_repro.models.training import device_line
+    from worldmodels_repro.models.training import device_line, usable_precision
 
-    return device_line(), []
+    both = usable_precision("mixed_bfloat16") != "float32"
+    return f"{device_line()}, {'bfloat16 and float32' if both else 'float32 (no bfloat16)'}", []
 
 
 def _s3(remote: str | None) -> tuple[str, list[str]]:

@@ -83,7 +83,6 @@ def load_rates(cpu: str | None = None, folder: Path = BENCHMARKS) -> Rates:
         UserError: no such file, or a row is missing.
     """
     file = folder / f"{WHOLE}.jsonl"
-    (machine, *_) = load_json_lines(file, _Measured)
     rows: dict[str, _Row] = {}
     for source in (file, folder / f"{cpu or WHOLE}.jsonl"):
         if not source.exists():
@@ -91,6 +90,7 @@ def load_rates(cpu: str | None = None, folder: Path = BENCHMARKS) -> Rates:
                             "one of " + ", ".join(sorted(path.stem for path in folder.iterdir())))
         rows |= {line["name"]: line for line in load_json_lines(source, _Row)}
     try:
+        (machine, *_) = load_json_lines(file, _Measured)
         encoder = rows["encode"]["details"]["runtimes"]
         bf16, f32 = (encoder[f"openvino {kind}"]["frames_per_s"] for kind in ("bf16", "f32"))
         loop = {kind: rows[f"loop.{kind}.gymnasium"] for kind in ("bf16", "f32")}

@@ -22,7 +22,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import openvino as ov
 
-__all__ = ["Affine", "Decoder", "Encoder", "Precision"]
+__all__ = ["Affine", "Decoder", "Encoder", "Precision", "cpu_capabilities"]
 
 Precision = Literal["f32", "bf16"]
 Weights = Mapping[str, np.ndarray]
@@ -54,6 +54,13 @@ def _import_openvino() -> tuple[Any, Any]:
         if blocked:
             del sys.modules[converter]
     return openvino, opset15
+
+
+def cpu_capabilities() -> list[str]:
+    """What this CPU computes in, as OpenVINO names it: "FP32", "BF16", ..."""
+    openvino, _ = _import_openvino()
+    capabilities: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return capabilities
 
 
 def _array(weights: Weights, name: str, shape: tuple[int, ...]) -> _Floats:

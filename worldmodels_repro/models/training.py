@@ -11,24 +11,39 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from worldmodels_repro.models.runtime import cpu_capabilities
 from worldmodels_repro.models.weights import set_training_state, training_state
 from worldmodels_repro.storage import Arrays, load_step, resume_checkpoint, save_checkpoint
 
 
+def usable_precision(asked: str) -> str:
+    """The arithmetic to train in: ``asked``, or float32 on a CPU that has no bfloat16.
+
+    TensorFlow's own kernels for bfloat16 need what OpenVINO's need (AVX-512, or AVX2's later
+    bfloat16); on other CPUs it is emulated, at a seventh of float32's speed.
+    """
+    if asked == "float32" or _gpus():
+        return asked
+    return asked if "BF16" in cpu_capabilities() else "float32"
+
+
 def device_line() -> str:
     """One line that says what trains: the backend, and the GPU where it sees one."""
+    return (f"training on {', '.join(_gpus()) or 'the CPU (no GPU seen)'} with "
+            f"{keras.backend.backend()}")
+
+
+def _gpus() -> list[str]:
     backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow
 
-        gpus = [gpu.name for gpu in tensorflow.config.list_physical_devices("GPU")]
-    elif backend == "jax":
+        return [gpu.name for gpu in tensorflow.config.list_physical_devices("GPU")]
+    if backend == "jax":
         import jax
 
-        gpus = [str(device) for device in jax.devices() if device.platform != "cpu"]
-    else:
-        gpus = []
-    return f"training on {', '.join(gpus) if gpus else 'the CPU (no GPU seen)'} with {backend}"
+        return [str(device) for device in jax.devices() if device.platform != "cpu"]
+    return []
 
 
 def save_training(path: Path, model: Any, step: int) -> None:

@@ -147,7 +147,7 @@ def _evaluate_mean(strategy: Strategy, players: Players, seed: int, generation: 
         "mean": round(float(played.returns.mean()), 3),
         "std": round(float(played.returns.std(ddof=1)) if len(tracks) > 1 else 0.0, 3),
         "steps": int(played.steps.sum())}
-    best = _best_evaluation(folder, before=generation)
+    best = _best_evaluation(folder)
     save_npz(folder / "agents" / f"generation-{generation:05d}.npz", {"weights": mean})
     if best is None or row["mean"] > best["mean"]:
         save_npz(folder / "agent.npz", {"weights": mean})
@@ -171,9 +171,8 @@ def _where(settings: Evolve) -> str:
     return f"in {world}" if world == chosen_in else f"in {world}, means evaluated in {chosen_in}"
 
 
-def _best_evaluation(folder: Path, before: int | None = None) -> Evaluation | None:
-    rows = [row for row in _evaluations(folder) if before is None or row["generation"] < before]
-    return max(rows, key=lambda row: row["mean"], default=None)
+def _best_evaluation(folder: Path) -> Evaluation | None:
+    return max(_evaluations(folder), key=lambda row: row["mean"], default=None)
 
 
 def _evaluations(folder: Path) -> list[Evaluation]:

@@ -59,10 +59,13 @@ def run(stage_run: Run) -> None:
         device_line,
         resume_training,
         save_training,
+        usable_precision,
     )
     from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
 
-    memory = compiled_mdn_rnn(settings, config.vae.z, GAMES[config.game].actions, seed)
+    precision = usable_precision(settings.precision)
+    memory = compiled_mdn_rnn(settings.model_copy(update={"precision": precision}), config.vae.z,
+                              GAMES[config.game].actions, seed)
     if settings.start is not None:
         start = Path(settings.start) / "memory" / "weights.npz"
         set_weights(memory, load_weights(start), str(start))
@@ -71,7 +74,8 @@ def run(stage_run: Run) -> None:
                if row["step"] <= step]
     writer = SummaryWriter(folder / "tensorboard")
     with Progress("memory", settings.steps, "steps", step) as progress:
-        progress.say(f"{device_line()}; {len(training)} episodes, {len(held_out)} held out")
+        progress.say(f"{device_line()} in {precision}; {len(training)} episodes, "
+                     f"{len(held_out)} held out")
         while step < settings.steps:
             clock = time.monotonic()
             means = Means()
@@ -103,6 +107,7 @@ def run(stage_run: Run) -> None:
     best_row = min(history, key=lambda row: row["val_loss"])
     stage_run.finish("memory", time.monotonic() - started, parameters=memory.count_params(),
                      training_episodes=len(training), held_out_episodes=held_out,
+                     precision=precision,
                      **{f"best_{name}": best_row[name] for name in
                         ("val_loss", "val_done_recall", "val_done_precision")
                         if name in best_row})

@@ -54,11 +54,13 @@ def run(stage_run: Run) -> None:
         device_line,
         resume_training,
         save_training,
+        usable_precision,
     )
     from worldmodels_repro.models.vae import compiled_vae
     from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
 
-    vae = compiled_vae(settings, seed)
+    precision = usable_precision(settings.precision)
+    vae = compiled_vae(settings.model_copy(update={"precision": precision}), seed)
     if settings.start is not None:
         start = Path(settings.start) / "vae" / "weights.npz"
         set_weights(vae, load_weights(start), str(start))
@@ -70,8 +72,9 @@ def run(stage_run: Run) -> None:
                      settings.pool_mib)
     writer = SummaryWriter(folder / "tensorboard")
     with Progress("vae", settings.epochs * frames, "frames", epoch * frames) as progress:
-        progress.say(f"{device_line()}; {there_are} frames of {len(training)} episodes, "
-                     f"{len(validation)} held-out frames of {len(held_out)}")
+        progress.say(f"{device_line()} in {precision}; {there_are} frames of "
+                     f"{len(training)} episodes, {len(validation)} held-out frames "
+                     f"of {len(held_out)}")
         while epoch < settings.epochs:
             epoch += 1
             clock = time.monotonic()
@@ -94,7 +97,7 @@ def run(stage_run: Run) -> None:
                          f"{row['val_kl']:.2f})")
     stage_run.finish("vae", time.monotonic() - started, parameters=vae.count_params(),
                      training_episodes=len(training), held_out_episodes=held_out,
-                     training_frames=there_are,
+                     training_frames=there_are, precision=precision,
                      best_val_loss=min(row["val_loss"] for row in history))
 
 
