@@ -53,7 +53,7 @@ def _pretend(run: Run) -> None:
     """A run folder as it stands when C is to evolve, V and M untrained."""
     for stage in BEFORE:
         run.begin(stage)
-        run.finish(stage, 0.0)
+        run.finish(stage)
     agent = body("bf16")
     save_npz(run.folder("vae") / "weights.npz", agent.vae)
     save_npz(run.folder("memory") / "weights.npz", agent.memory)

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,11 @@ from hypothesis import strategies as st
 from benchmarks.reliability.compare import difference
 from benchmarks.reliability.fuzz import fuzz
 from benchmarks.reliability.kills import kill_once
-from worldmodels_repro.config import load_config
+from worldmodels_repro.config import Config, load_config
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.storage import hold, resume_checkpoint, save_checkpoint
+from worldmodels_repro.records import Marker
+from worldmodels_repro.run import Run
+from worldmodels_repro.storage import hold, load_json, resume_checkpoint, save_checkpoint
 
 
 @pytest.mark.parametrize(("stage", "moment"), [("rollouts", 1.9), ("memory", 6.5),
@@ -106,6 +109,21 @@ def test_a_read_only_disk_says_so(tiny_run: Path, tmp_path: Path) -> None:
         assert difference(run / "evolve", tiny_run / "evolve") is None
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_the_time_of_an_interrupted_sitting_counts(tmp_path: Path) -> None:
+    for _ in range(2):
+        run = Run(tmp_path / "run", Config())
+        run.begin("rollouts")
+        time.sleep(0.05)
+        run.checkpoint("rollouts")
+        del run  # and with it the lock, as when a process is killed
+    run = Run(tmp_path / "run", Config())
+    run.begin("rollouts")
+    run.finish("rollouts")
+    marker = load_json(tmp_path / "run" / "rollouts" / "stage.json", Marker)
+    assert marker["state"] == "done"
+    assert 0.1 <= marker["seconds"] < 5
 
 
 # === Two processes ===

@@ -87,7 +87,8 @@ class Run:
         self.path = path
         self.config = config
         self.mirror = mirror
-        self._mirrored = 0.0
+        self._begun: str | None = None
+        self._counted = self._checkpointed = 0.0
 
     def folder(self, stage: str) -> Path:
         """Where a stage writes."""
@@ -123,26 +124,36 @@ class Run:
         self._held = hold(folder / ".lock", f"{stage} on {self.path}")
         save_json(marker, record)
         self._write_config()
+        self._begun, self._counted = stage, time.monotonic()
         self.checkpoint(stage)
         return folder
 
     def checkpoint(self, stage: str, every: float = 0.0) -> None:
-        """Say that what is on disk can be gone on from: a mirrored run is mirrored now.
+        """Say that what is on disk can be gone on from.
 
+        The stage's seconds so far are written down, and a mirrored run is mirrored.
         ``every``: not if the last time was fewer seconds ago.
         """
-        if self.mirror is not None and time.monotonic() - self._mirrored >= every:
-            self._mirrored = time.monotonic()
+        if time.monotonic() - self._checkpointed < every:
+            return
+        self._checkpointed = time.monotonic()
+        if stage == self._begun:
+            save_json(self.folder(stage) / "stage.json", self._counted_marker(stage))
+        if self.mirror is not None:
             self.mirror.checkpoint(self.folder_name(stage))
 
-    def finish(self, stage: str, seconds: float, **facts: Any) -> None:
-        """Mark a stage done, adding this sitting's seconds to those before it."""
-        marker = self.folder(stage) / "stage.json"
-        before = load_json(marker, Marker)
-        record = before | {"state": "done", "finished": _now(), "facts": facts,
-                   "seconds": round(before["seconds"] + seconds, 3)}
-        save_json(marker, record)
+    def finish(self, stage: str, **facts: Any) -> None:
+        """Mark a stage done, with what it came to."""
+        save_json(self.folder(stage) / "stage.json", self._counted_marker(stage) | {
+            "state": "done", "finished": _now(), "facts": facts})
+        self._begun = None
         self.checkpoint(stage)
+
+    def _counted_marker(self, stage: str) -> dict[str, Any]:
+        """The stage's marker, this sitting's seconds added to those before it."""
+        marker = load_json(self.folder(stage) / "stage.json", Marker)
+        since, self._counted = self._counted, time.monotonic()
+        return {**marker, "seconds": round(marker["seconds"] + self._counted - since, 3)}
 
     def require(self, stage: str, wanted_by: str) -> Path:
         """The folder of a finished stage.

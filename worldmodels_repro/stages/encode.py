@@ -5,7 +5,6 @@ mu and log sigma^2 are kept, not a sample, so that M's training can draw z anew 
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +42,6 @@ def run(stage_run: Run) -> None:
     folder = stage_run.begin("latents")
     if folder is None:
         return
-    started = time.monotonic()
     rollouts = stage_run.folder("rollouts")
     episodes = kept_episodes(rollouts)
     if stage_run.config.skip_bad_files:
@@ -58,7 +56,7 @@ def run(stage_run: Run) -> None:
         for _ in pool.map(_encode, waiting):
             stage_run.checkpoint("latents", every=MIRRORED)
             progress.add()
-    stage_run.finish("latents", time.monotonic() - started, episodes=len(episodes))
+    stage_run.finish("latents", episodes=len(episodes))
 
 
 def _is_whole(path: Path) -> bool:

@@ -8,8 +8,6 @@ what it scores there stands beside it.
 
 from __future__ import annotations
 
-import time
-
 import gymnasium
 import numpy as np
 
@@ -37,7 +35,6 @@ def run(stage_run: Run) -> None:
     folder = stage_run.begin("evaluate")
     if folder is None:
         return
-    started = time.monotonic()
     agent = load_agent(stage_run.path)
     game = GAMES[config.game]
     log = folder / "episodes.jsonl"
@@ -94,7 +91,7 @@ def run(stage_run: Run) -> None:
                               for row in scores] for player, scores in rows.items() if scores},
         **dreamt,
     })
-    stage_run.finish("evaluate", time.monotonic() - started)
+    stage_run.finish("evaluate")
     print(table(stage_run))
 
 

@@ -51,7 +51,6 @@ def run(stage_run: Run) -> None:
     folder = stage_run.begin("evolve")
     if folder is None:
         return
-    started = time.monotonic()
     body = load_body(stage_run.path, config)
     start = origin.weights if origin is not None else np.zeros(body.shape.weights)
     strategy = Strategy(start, settings.sigma, settings.population,
@@ -100,8 +99,8 @@ def run(stage_run: Run) -> None:
                             f"sigma {row['sigma']:.3f}, "
                             f"{row['steps'] / row['seconds']:.0f} steps/s")
     best = _best_evaluation(folder)
-    stage_run.finish("evolve", time.monotonic() - started, generations=generation,
-                     steps=sum(row["steps"] for row in rows), agent=best)
+    stage_run.finish("evolve", generations=generation, steps=sum(row["steps"] for row in rows),
+                     agent=best)
 
 
 def _is_over(settings: Evolve, generation: int, rows: list[dict[str, Any]]) -> bool:

@@ -7,7 +7,6 @@ interrupted goes on with the first episode that its manifest lacks.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -61,7 +60,6 @@ def run(stage_run: Run) -> None:
     folder = stage_run.begin("rollouts")
     if folder is None:
         return
-    started = time.monotonic()
     manifest = folder / "manifest.jsonl"
     done = {line["episode"] for line in load_json_lines(manifest, ManifestLine)}
     # An episode is known by its policy and number: asking for more changes none that is there.
@@ -83,8 +81,7 @@ def run(stage_run: Run) -> None:
             stage_run.checkpoint("rollouts", every=MIRRORED)
             progress.add(1, f"return {line['return']:.0f} in {line['length']} steps")
     lines = load_json_lines(manifest, ManifestLine)
-    stage_run.finish("rollouts", time.monotonic() - started,
-                     episodes=sum(line["kept"] for line in lines),
+    stage_run.finish("rollouts", episodes=sum(line["kept"] for line in lines),
                      frames=sum(line["length"] for line in lines if line["kept"]),
                      mean_return=float(np.mean([line["return"] for line in lines])))
 

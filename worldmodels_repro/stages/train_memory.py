@@ -38,7 +38,6 @@ def run(stage_run: Run) -> None:
     folder = stage_run.begin("memory")
     if folder is None:
         return
-    started = time.monotonic()
     latents = stage_run.folder("latents")
     episodes = [name for name in kept_episodes(stage_run.folder("rollouts"))
                 if not config.skip_bad_files or episode_file(latents, name).exists()]
@@ -105,9 +104,8 @@ def run(stage_run: Run) -> None:
             progress.say(f"step {step}: loss {row['loss']:.4f}, held-out {row['val_loss']:.4f}"
                          + _deaths(row))
     best_row = min(history, key=lambda row: row["val_loss"])
-    stage_run.finish("memory", time.monotonic() - started, parameters=memory.count_params(),
+    stage_run.finish("memory", parameters=memory.count_params(), precision=precision,
                      training_episodes=len(training), held_out_episodes=held_out,
-                     precision=precision,
                      **{f"best_{name}": best_row[name] for name in
                         ("val_loss", "val_done_recall", "val_done_precision")
                         if name in best_row})

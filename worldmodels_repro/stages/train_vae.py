@@ -38,7 +38,6 @@ def run(stage_run: Run) -> None:
     folder = stage_run.begin("vae")
     if folder is None:
         return
-    started = time.monotonic()
     rollouts = stage_run.folder("rollouts")
     lengths = episode_lengths(rollouts, kept_episodes(rollouts), FRAMES,
                               stage_run.config.skip_bad_files)
@@ -95,9 +94,9 @@ def run(stage_run: Run) -> None:
             progress.say(f"epoch {epoch}: loss {row['loss']:.2f}, held-out {row['val_loss']:.2f} "
                          f"(reconstruction {row['val_reconstruction']:.2f}, KL "
                          f"{row['val_kl']:.2f})")
-    stage_run.finish("vae", time.monotonic() - started, parameters=vae.count_params(),
+    stage_run.finish("vae", parameters=vae.count_params(), precision=precision,
                      training_episodes=len(training), held_out_episodes=held_out,
-                     training_frames=there_are, precision=precision,
+                     training_frames=there_are,
                      best_val_loss=min(row["val_loss"] for row in history))
 
 
