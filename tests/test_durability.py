@@ -87,6 +87,18 @@ def test_evolution_goes_on_from_the_checkpoint_before(tiny_run: Path, tmp_path: 
     assert difference(run / "evolve", tiny_run / "evolve") is None
 
 
+def test_a_run_kept_without_its_strategy_is_not_written_over(tiny_run: Path, tmp_path: Path,
+                                                             ) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    for name in (".before.strategy.npz", "strategy.npz"):
+        (run / "evolve" / name).unlink()
+    more = refused(command("evolve", "--run", run, "--set", "evolve.generations=9"))
+    assert "cannot go on from generation 4:" in more
+    assert command("evolve", "--run", run).returncode == 0  # done as it is
+    rows = (path / "evolve" / "generations.csv" for path in (run, tiny_run))
+    assert len({file.read_bytes() for file in rows}) == 1
+
+
 # === Disks ===
 
 

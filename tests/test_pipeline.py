@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import TINY, command, generations, refused
 
-from worldmodels_repro.storage import load_csv, load_json, load_json_lines, load_npz
+from worldmodels_repro.storage import load_csv, load_json, load_json_lines, load_npz, save_json
 
 
 def _numbers(run: Path) -> list[dict[str, object]]:
@@ -178,6 +178,21 @@ def test_a_budget_of_steps_ends_an_evolution_and_more_goes_on(tiny_run: Path, tm
     assert command("evolve", "--run", run, "--set", "evolve.budget=null").returncode == 0
     ours, theirs = (load_npz(path / "evolve" / "agent.npz")["weights"] for path in (run, tiny_run))
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_score_that_is_doubted_is_played_again(tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    result = command("evaluate", "--run", run, "--again")
+    assert result.returncode == 0, result.stderr
+    assert "2 of 2 episodes to the last digit" in result.stdout
+    written = run / "evaluation" / "evaluation.json"
+    judged = load_json(written, dict)
+    for row in judged["episodes"]["agent"]:
+        row["score"] += 100
+    save_json(written, judged)
+    assert "outside the interval" in refused(command("evaluate", "--run", run, "--again"))
+    written.unlink()
+    assert "no evaluation yet" in refused(command("evaluate", "--run", run, "--again"))
 
 
 def test_the_agent_collects_rollouts(tiny_run: Path, tmp_path: Path) -> None:

@@ -95,6 +95,8 @@ def _call(run: Any, options: argparse.Namespace) -> None:
     elif options.verb == "evaluate" and options.temperatures is not None:
         module = "worldmodels_repro.stages.temperatures"
         own = {"temperatures": options.temperatures, "generations": options.generations}
+    elif options.verb == "evaluate" and options.again:
+        module = "worldmodels_repro.stages.again"
     elif options.verb == "evaluate" and options.generations is not None:
         raise UserError("--generations is of the agents that --temperatures evolves: name some, "
                         "e.g. --temperatures 0.5,1.0,1.15")
@@ -126,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                              help="override one setting, e.g. --set evolve.sigma=0.2")
         if verb == "evaluate":
-            _add_temperatures(command)
+            _add_judging(command)
         elif verb == "play":
             _add_play(command)
     purpose = "rent machines on AWS, see what they cost, leave nothing behind"
@@ -134,7 +136,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_temperatures(command: argparse.ArgumentParser) -> None:
+def _add_judging(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--again", action="store_true", help="play the judged episodes again, "
+                         "and say whether the score holds")
     command.add_argument("--temperatures", type=temperatures, metavar="T,T",
                          help="also evolve and judge an agent in a dream of each, "
                          "e.g. 0.1,0.5,1.0,1.15,1.3")

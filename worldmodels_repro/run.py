@@ -168,6 +168,15 @@ class Run:
         self._refuse_mixing(stage, load_json(marker, Marker))
         return self.folder(stage)
 
+    def borrow(self, outer: Run, *stages: str) -> None:
+        """Use the folders of the run that this one lies in as if they were its own."""
+        for stage in stages:
+            link = self.folder(stage)
+            if not link.is_symlink():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(os.path.relpath(outer.folder(stage), link.parent),
+                                target_is_directory=True)
+
     def is_done(self, stage: str) -> bool:
         """Whether a stage has been finished (with whatever settings)."""
         marker = self.folder(stage) / "stage.json"

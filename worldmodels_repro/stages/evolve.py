@@ -48,6 +48,7 @@ def run(stage_run: Run) -> None:
     settings = config.evolve
     origin = load_agent(Path(settings.start)) if settings.start else None
     GAMES[config.game].require(settings.renderer)
+    _refuse_without_strategy(stage_run.folder("evolve"), settings)
     folder = stage_run.begin("evolve")
     if folder is None:
         return
@@ -72,7 +73,9 @@ def run(stage_run: Run) -> None:
             for world in dict.fromkeys(settings.worlds)}
         players, judges = (crews[world] for world in settings.worlds)
         progress = stack.enter_context(
-            Progress("evolve", settings.generations, "generations", generation))
+            Progress("evolve", settings.generations, "generations", generation)
+            if settings.budget is None else
+            Progress("evolve", settings.budget, "steps", int(sum(row["steps"] for row in rows))))
         progress.say(f"{body.shape.weights} weights, {settings.population} candidates x "
                      f"{settings.rollouts} episodes {_where(settings)}")
         evaluated = max((row["generation"] for row in _evaluations(folder)), default=0)
@@ -95,12 +98,24 @@ def run(stage_run: Run) -> None:
             save_checkpoint(folder / "strategy.npz",
                             strategy.state() | {"step": np.array(generation)})
             stage_run.checkpoint("evolve")
-            progress.add(1, f"best {row['best']:.0f}, mean {row['mean']:.0f}, "
-                            f"sigma {row['sigma']:.3f}, "
-                            f"{row['steps'] / row['seconds']:.0f} steps/s")
+            progress.add(1 if settings.budget is None else row["steps"],
+                         f"generation {generation}, best {row['best']:.0f}, "
+                         f"mean {row['mean']:.0f}, sigma {row['sigma']:.3f}, "
+                         f"{row['steps'] / row['seconds']:.0f} steps/s")
     best = _best_evaluation(folder)
     stage_run.finish("evolve", generations=generation, steps=sum(row["steps"] for row in rows),
                      agent=best)
+
+
+def _refuse_without_strategy(folder: Path, settings: Evolve) -> None:
+    """A finished run may be kept without its strategy; to start over would write over it."""
+    rows = load_csv(folder / "generations.csv", "generation", "steps")
+    if len(rows) < 2 or _is_over(settings, rows[-1]["generation"], rows):
+        return
+    if resume_checkpoint(folder / "strategy.npz", lambda *_: True) is None:
+        raise UserError(f"{folder} was kept without strategy.npz and cannot go on from generation "
+                        f"{rows[-1]['generation']}: to start anew, copy the run and remove its "
+                        "evolve/ and evaluation/")
 
 
 def _is_over(settings: Evolve, generation: int, rows: list[dict[str, Any]]) -> bool:

@@ -7,7 +7,6 @@ run's own agent evolved in just such a dream, it is that temperature's.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from worldmodels_repro.config import check_config
@@ -17,8 +16,6 @@ from worldmodels_repro.records import Judgement, Summary
 from worldmodels_repro.run import Run, versions
 from worldmodels_repro.stages import evaluate, evolve
 from worldmodels_repro.storage import load_json, save_json, write_atomically
-
-BORROWED = ("vae", "memory")
 
 
 def run(stage_run: Run, temperatures: list[float], generations: int | None = None) -> None:
@@ -41,7 +38,7 @@ def run(stage_run: Run, temperatures: list[float], generations: int | None = Non
             progress.say(f"temperature {settings.temperature:g}: {settings.generations} "
                          f"generations, in {one.path}")
             if one is not stage_run:
-                _borrow(stage_run, one)
+                one.borrow(stage_run, "vae", "memory")
             evolve.run(one)
             evaluate.run(one)
             rows.append(_row(one))
@@ -84,14 +81,6 @@ def _inner_run(stage_run: Run, temperature: float, generations: int | None) -> R
     if config.evolve == stage_run.config.evolve:
         return stage_run
     return Run(stage_run.path / "temperatures" / f"{temperature:g}", config)
-
-
-def _borrow(outer: Run, inner: Run) -> None:
-    for stage in BORROWED:
-        link = inner.folder(stage)
-        if not link.is_symlink():
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(Path("..") / ".." / stage, target_is_directory=True)
 
 
 def _row(inner: Run) -> dict[str, Any]:
