@@ -9,7 +9,7 @@ steps=$(python -c "import json; print(json.load(open('$run/evolve/stage.json'))[
 }
 for row in z z_hidden untrained; do
     mkdir -p "${run}_$row"
-    cp -rn "$run/vae" "$run/memory" "${run}_$row"
+    ln -sfn -t "${run}_$row" "../$(basename "$run")/vae" "../$(basename "$run")/memory"
     for verb in evolve evaluate results; do
         worldmodels "$verb" --config "configs/ablations/$row.yaml" --run "${run}_$row" \
             --set evolve.generations=100000 --set "evolve.budget=$steps"
