@@ -117,6 +117,8 @@ def test_the_table_of_temperatures(dream_run: Path) -> None:
     (["--temperatures", "0.5,hot"], "--help"),
     (["--temperatures", "0"], "0.01 to 10"),
     (["--generations", "3"], "--temperatures"),
+    (["--again", "--generations", "3"], "--temperatures"),
+    (["--again", "--temperatures", "1"], "--again"),
     (["--temperatures", "1", "--generations", "0"], "1 or more"),
 ])
 def test_wrong_temperatures(tiny_run: Path, words: list[str], said: str) -> None:

@@ -95,11 +95,11 @@ def _call(run: Any, options: argparse.Namespace) -> None:
     elif options.verb == "evaluate" and options.temperatures is not None:
         module = "worldmodels_repro.stages.temperatures"
         own = {"temperatures": options.temperatures, "generations": options.generations}
-    elif options.verb == "evaluate" and options.again:
-        module = "worldmodels_repro.stages.again"
     elif options.verb == "evaluate" and options.generations is not None:
         raise UserError("--generations is of the agents that --temperatures evolves: name some, "
                         "e.g. --temperatures 0.5,1.0,1.15")
+    elif options.verb == "evaluate" and options.again:
+        module = "worldmodels_repro.stages.again"
     importlib.import_module(module).run(run, **own)
 
 
@@ -137,11 +137,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_judging(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--again", action="store_true", help="play the judged episodes again, "
-                         "and say whether the score holds")
-    command.add_argument("--temperatures", type=temperatures, metavar="T,T",
-                         help="also evolve and judge an agent in a dream of each, "
-                         "e.g. 0.1,0.5,1.0,1.15,1.3")
+    what = command.add_mutually_exclusive_group()
+    what.add_argument("--again", action="store_true", help="play the judged episodes again, "
+                      "and say whether the score holds")
+    what.add_argument("--temperatures", type=temperatures, metavar="T,T",
+                      help="also evolve and judge an agent in a dream of each, "
+                      "e.g. 0.1,0.5,1.0,1.15,1.3")
     command.add_argument("--generations", type=count, metavar="N",
                          help="how long each of those evolves (default: evolve.generations)")
 

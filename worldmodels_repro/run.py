@@ -124,8 +124,8 @@ class Run:
         self._held = hold(folder / ".lock", f"{stage} on {self.path}")
         save_json(marker, record)
         self._write_config()
-        self._begun, self._counted = stage, time.monotonic()
         self.checkpoint(stage)
+        self._begun, self._counted = stage, time.monotonic()
         return folder
 
     def checkpoint(self, stage: str, every: float = 0.0) -> None:

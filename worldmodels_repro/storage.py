@@ -131,6 +131,11 @@ def resume_checkpoint(path: Path, use: Callable[[Arrays, str], Result]) -> Resul
     return None
 
 
+def has_checkpoint(path: Path) -> bool:
+    """Whether there is one to go on from, good or damaged."""
+    return path.exists() or _before(path).exists()
+
+
 def load_step(state: Arrays, source: str) -> int:
     """How far a checkpoint came: its scalar ``step``.
 

@@ -28,6 +28,7 @@ from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import (
     Arrays,
     append_json_line,
+    has_checkpoint,
     load_csv,
     load_json_lines,
     load_step,
@@ -112,7 +113,7 @@ def _refuse_without_strategy(folder: Path, settings: Evolve) -> None:
     rows = load_csv(folder / "generations.csv", "generation", "steps")
     if len(rows) < 2 or _is_over(settings, rows[-1]["generation"], rows):
         return
-    if resume_checkpoint(folder / "strategy.npz", lambda *_: True) is None:
+    if not has_checkpoint(folder / "strategy.npz"):
         raise UserError(f"{folder} was kept without strategy.npz and cannot go on from generation "
                         f"{rows[-1]['generation']}: to start anew, copy the run and remove its "
                         "evolve/ and evaluation/")
