@@ -44,6 +44,7 @@ EXTRAS = {
     "sb3": ["stable-baselines3>=2.7,<3", "torch>=2.8,<3"],
     "dev": [
         "pytest>=8.4,<10",
+        "pytest-xdist>=3.8,<4",
         "scipy>=1.15,<2",
         "moto[server]>=5.1,<6",
         "cfn-lint>=1.35,<2",

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Lint, types, the AWS template and tests, as CI runs them.  bash scripts/test.sh [PYTEST OPTIONS]
-# bash scripts/test.sh -m slow: what is left out for its time.
+# bash scripts/test.sh -m slow -n 0: what is left out for its time, one after another.
 WORLDMODELS_EXTRAS=dev,doom
 source "$(dirname "$0")/setup.sh"
 ruff check .
 mypy
 cfn-lint aws/stack.yaml
-exec python -m pytest "$@"
+# A module's tests stay in one process: they share what its fixtures make.
+exec python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile "$@"

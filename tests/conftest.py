@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -48,9 +49,16 @@ def tiny_config() -> Config:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run folder."""
-    run = tmp_path_factory.mktemp("runs") / "tiny"
-    for verb in STAGES:
-        result = command(verb, "--config", TINY, "--run", run)
-        assert result.returncode == 0, f"{verb}: {result.stderr}"
+    """A finished run folder, for all test processes (``pytest -n``): the first makes it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    run, made = shared / "runs" / "tiny", shared / "made"
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            for verb in STAGES:
+                result = command(verb, "--config", TINY, "--run", run)
+                assert result.returncode == 0, f"{verb}: {result.stderr}"
+            made.touch()
     return run
