@@ -12,6 +12,7 @@ import gymnasium
 import numpy as np
 
 from worldmodels_repro.envs.registry import GAMES, Game
+from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import Players, WorldSpec
 from worldmodels_repro.evolution.pool import Pool
 from worldmodels_repro.progress import Progress
@@ -95,9 +96,22 @@ def run(stage_run: Run) -> None:
     print(table(stage_run))
 
 
+def judgement(stage_run: Run) -> Judgement:
+    """What the judge wrote.
+
+    Raises:
+        UserError: nothing yet.
+    """
+    written = stage_run.folder("evaluate") / "evaluation.json"
+    if not written.exists():
+        raise UserError(f"{stage_run.path} has no evaluation yet: type "
+                        f"worldmodels evaluate --run {stage_run.path}")
+    return load_json(written, Judgement)
+
+
 def table(stage_run: Run) -> str:
     """The results as a plain table."""
-    result = load_json(stage_run.folder("evaluate") / "evaluation.json", Judgement)
+    result = judgement(stage_run)
     lines = [f"{result['environment']}, unmodified, held-out episodes ({stage_run.path})",
              f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval",
              *_rows(result["results"])]

@@ -48,7 +48,8 @@ def run(stage_run: Run) -> None:
     config = stage_run.config
     settings = config.evolve
     origin = load_agent(Path(settings.start)) if settings.start else None
-    GAMES[config.game].require(settings.renderer)
+    if "real" in settings.worlds:
+        GAMES[config.game].require(settings.renderer)
     _refuse_without_strategy(stage_run.folder("evolve"), settings)
     folder = stage_run.begin("evolve")
     if folder is None:

@@ -7,11 +7,10 @@ from typing import Any
 from worldmodels_repro.cloud import RECORD
 from worldmodels_repro.cloud.bill import price_of
 from worldmodels_repro.cloud.prices import load_prices
-from worldmodels_repro.errors import UserError
 from worldmodels_repro.progress import clock
-from worldmodels_repro.records import Judgement, Marker
+from worldmodels_repro.records import Marker
 from worldmodels_repro.run import STAGES, Run
-from worldmodels_repro.stages.evaluate import table
+from worldmodels_repro.stages.evaluate import judgement, table
 from worldmodels_repro.stages.milestones import milestones
 from worldmodels_repro.storage import load_csv, load_json
 
@@ -22,9 +21,6 @@ def run(stage_run: Run) -> None:
     Raises:
         UserError: the run has no evaluation.
     """
-    if not stage_run.is_done("evaluate"):
-        raise UserError(f"{stage_run.path} has no evaluation yet: type "
-                        f"worldmodels evaluate --run {stage_run.path}")
     print(table(stage_run))
     print()
     print(costs(stage_run))
@@ -78,7 +74,7 @@ def _size(stage_run: Run, stage: str, facts: dict[str, Any]) -> str:
     if stage == "evolve":
         return _many(facts, generations="generations", steps="steps")
     if stage == "evaluate":
-        episodes = load_json(folder / "evaluation.json", Judgement)["episodes"]
+        episodes = judgement(stage_run)["episodes"]
         steps = sum(row["steps"] for rows in episodes.values() for row in rows)
         return f"{sum(map(len, episodes.values())):,} episodes, {steps:,} steps of the game"
     return _many(facts, episodes="episodes")

@@ -12,10 +12,10 @@ from typing import Any
 from worldmodels_repro.config import check_config
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.progress import Progress
-from worldmodels_repro.records import Judgement, Summary
+from worldmodels_repro.records import Summary
 from worldmodels_repro.run import Run, versions
 from worldmodels_repro.stages import evaluate, evolve
-from worldmodels_repro.storage import load_json, save_json, write_atomically
+from worldmodels_repro.storage import save_json, write_atomically
 
 
 def run(stage_run: Run, temperatures: list[float], generations: int | None = None) -> None:
@@ -43,7 +43,7 @@ def run(stage_run: Run, temperatures: list[float], generations: int | None = Non
             evaluate.run(one)
             rows.append(_row(one))
             progress.add()
-    judged = load_json(stage_run.folder("evaluate") / "evaluation.json", Judgement)
+    judged = evaluate.judgement(stage_run)
     random = judged["results"].get("random")
     folder = stage_run.folder("evaluate")
     save_json(folder / "temperatures.json", {
@@ -84,7 +84,7 @@ def _inner_run(stage_run: Run, temperature: float, generations: int | None) -> R
 
 
 def _row(inner: Run) -> dict[str, Any]:
-    judged = load_json(inner.folder("evaluate") / "evaluation.json", Judgement)
+    judged = evaluate.judgement(inner)
     return {"temperature": inner.config.evolve.temperature,
             "generations": inner.config.evolve.generations,
             "chosen": judged["agent"]["generation"],

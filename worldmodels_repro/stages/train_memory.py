@@ -62,9 +62,8 @@ def run(stage_run: Run) -> None:
     )
     from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
 
-    precision = usable_precision(settings.precision)
-    memory = compiled_mdn_rnn(settings.model_copy(update={"precision": precision}), config.vae.z,
-                              GAMES[config.game].actions, seed)
+    settings = settings.model_copy(update={"precision": usable_precision(settings.precision)})
+    memory = compiled_mdn_rnn(settings, config.vae.z, GAMES[config.game].actions, seed)
     if settings.start is not None:
         start = Path(settings.start) / "memory" / "weights.npz"
         set_weights(memory, load_weights(start), str(start))
@@ -73,7 +72,7 @@ def run(stage_run: Run) -> None:
                if row["step"] <= step]
     writer = SummaryWriter(folder / "tensorboard")
     with Progress("memory", settings.steps, "steps", step) as progress:
-        progress.say(f"{device_line()} in {precision}; {len(training)} episodes, "
+        progress.say(f"{device_line()} in {settings.precision}; {len(training)} episodes, "
                      f"{len(held_out)} held out")
         while step < settings.steps:
             clock = time.monotonic()
@@ -104,7 +103,7 @@ def run(stage_run: Run) -> None:
             progress.say(f"step {step}: loss {row['loss']:.4f}, held-out {row['val_loss']:.4f}"
                          + _deaths(row))
     best_row = min(history, key=lambda row: row["val_loss"])
-    stage_run.finish("memory", parameters=memory.count_params(), precision=precision,
+    stage_run.finish("memory", parameters=memory.count_params(), precision=settings.precision,
                      training_episodes=len(training), held_out_episodes=held_out,
                      **{f"best_{name}": best_row[name] for name in
                         ("val_loss", "val_done_recall", "val_done_precision")

@@ -58,8 +58,8 @@ def run(stage_run: Run) -> None:
     from worldmodels_repro.models.vae import compiled_vae
     from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
 
-    precision = usable_precision(settings.precision)
-    vae = compiled_vae(settings.model_copy(update={"precision": precision}), seed)
+    settings = settings.model_copy(update={"precision": usable_precision(settings.precision)})
+    vae = compiled_vae(settings, seed)
     if settings.start is not None:
         start = Path(settings.start) / "vae" / "weights.npz"
         set_weights(vae, load_weights(start), str(start))
@@ -71,7 +71,7 @@ def run(stage_run: Run) -> None:
                      settings.pool_mib)
     writer = SummaryWriter(folder / "tensorboard")
     with Progress("vae", settings.epochs * frames, "frames", epoch * frames) as progress:
-        progress.say(f"{device_line()} in {precision}; {there_are} frames of "
+        progress.say(f"{device_line()} in {settings.precision}; {there_are} frames of "
                      f"{len(training)} episodes, {len(validation)} held-out frames "
                      f"of {len(held_out)}")
         while epoch < settings.epochs:
@@ -94,7 +94,7 @@ def run(stage_run: Run) -> None:
             progress.say(f"epoch {epoch}: loss {row['loss']:.2f}, held-out {row['val_loss']:.2f} "
                          f"(reconstruction {row['val_reconstruction']:.2f}, KL "
                          f"{row['val_kl']:.2f})")
-    stage_run.finish("vae", parameters=vae.count_params(), precision=precision,
+    stage_run.finish("vae", parameters=vae.count_params(), precision=settings.precision,
                      training_episodes=len(training), held_out_episodes=held_out,
                      training_frames=there_are,
                      best_val_loss=min(row["val_loss"] for row in history))
