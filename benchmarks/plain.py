@@ -25,7 +25,7 @@ def keras_loop(timed: int, steps: int) -> Stretch:
         timed: steps that are timed; one track is added to every ``steps`` of them.
         steps: length of an episode.
     """
-    import_keras_quietly()
+    import_keras_quietly(onednn=False)
     import keras
 
     encoder, _ = _plain_vae()

@@ -94,7 +94,7 @@ def _project_vae(precision: str, episodes: int, size: int, batch: int) -> Stretc
 
 
 def _plain_vae(episodes: int, size: int, batch: int) -> Stretch:
-    import_keras_quietly()
+    import_keras_quietly(onednn=False)
     return vae_fit(np.concatenate(frames_of_drives(episodes, size)), batch)
 
 
@@ -134,7 +134,7 @@ def _project_memory(precision: str, sizes: dict[str, int], steps: int) -> Stretc
 
 
 def _plain_memory(sizes: dict[str, int], steps: int) -> Stretch:
-    import_keras_quietly()
+    import_keras_quietly(onednn=False)
     sequences = Sequences(_latents(sizes["batch"], sizes["sequence"]), sizes["sequence"])
     inputs, targets = sequences.batch(steps * sizes["batch"], np.random.default_rng(0))
     return memory_fit(inputs, targets["z"], sizes["batch"])
