@@ -170,7 +170,9 @@ def test_a_budget_of_steps_ends_an_evolution_and_more_goes_on(tiny_run: Path, tm
                                                               ) -> None:
     run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
     # A generation is 8 episodes of 40 to 60 steps.
-    assert command("evolve", "--run", run, "--set", "evolve.budget=481").returncode == 0
+    result = command("evolve", "--run", run, "--set", "evolve.budget=481")
+    assert result.returncode == 0, result.stderr
+    assert "0:00:00 left, generation 2" in result.stderr
     rows = load_csv(run / "evolve" / "generations.csv", "steps")
     assert len(rows) == 2 and rows[0]["steps"] < 481 <= sum(row["steps"] for row in rows)
     less = refused(command("evolve", "--run", run, "--set", "evolve.budget=100"))

@@ -39,7 +39,8 @@ class Progress:
             return
         self._said = now
         rate = (self._done - self._first) / max(now - self._start, 1e-9)
-        left = (self._total - self._done) / rate if rate else 0.0
+        # A budget of steps is overrun by part of a generation.
+        left = max(0, self._total - self._done) / rate if rate else 0.0
         self.say(f"{self._done}/{self._total} {self._unit}, {rate:.3g}/s, "
                  f"{clock(left)} left{', ' + facts if facts else ''}")
 
