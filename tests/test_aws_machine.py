@@ -90,7 +90,7 @@ def test_a_spot_notice_ends_the_stage_with_its_state_kept(aws: Aws, settings: di
     threading.Timer(0.5, metadata.give_notice).start()
     started = time.monotonic()
     assert machine.main(stage(60), settings) == 130
-    assert time.monotonic() - started < 30
+    assert time.monotonic() - started < 10
     lines = shipped(aws)
     assert lines[1].startswith('machine: spot notice {"action": "terminate"')
     assert lines[2:] == ["its last state is in S3",

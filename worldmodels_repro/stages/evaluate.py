@@ -100,10 +100,10 @@ def judgement(stage_run: Run) -> Judgement:
     """What the judge wrote.
 
     Raises:
-        UserError: nothing yet.
+        UserError: nothing yet, or it is at work.
     """
     written = stage_run.folder("evaluate") / "evaluation.json"
-    if not written.exists():
+    if not (stage_run.is_done("evaluate") and written.exists()):
         raise UserError(f"{stage_run.path} has no evaluation yet: type "
                         f"worldmodels evaluate --run {stage_run.path}")
     return load_json(written, Judgement)
