@@ -34,10 +34,11 @@ extras=${WORLDMODELS_EXTRAS:-}
 if [[ " $* " == *" game=take_cover "* ]] || plays_doom "${1:-}"; then
     extras=doom${extras:+,$extras}
 fi
-[ -f "$stamp" ] && extras=$(tail -n 1 "$stamp" | tr ',' '\n' | cat - <(tr ',' '\n' <<<"$extras") |
+extras=$({ sed -n 2p "$stamp" 2>/dev/null || true; echo "$extras"; } | tr ',' '\n' |
     sed '/^$/d' | sort -u | paste -sd, -)
 wanted=$(sha256sum setup.py constraints.txt | sha256sum | cut -d' ' -f1)
-if [ ! -f "$stamp" ] || [ "$(printf '%s\n%s' "$wanted" "$extras")" != "$(cat "$stamp")" ]; then
+stamped=$(printf '%s\n%s' "$wanted" "$extras")
+if [ ! -f "$stamp" ] || [ "$stamped" != "$(cat "$stamp")" ]; then
     if [ ! -x .venv/bin/python ]; then
         python=$(find_python)
         echo "setup: making .venv with $("$python" --version)"
@@ -46,7 +47,7 @@ if [ ! -f "$stamp" ] || [ "$(printf '%s\n%s' "$wanted" "$extras")" != "$(cat "$s
     echo "setup: installing worldmodels-repro${extras:+[$extras]} (a few minutes, once)"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
         --constraint constraints.txt --editable ".${extras:+[$extras]}"
-    printf '%s\n%s' "$wanted" "$extras" >"$stamp"
+    echo "$stamped" >"$stamp"
 fi
 export PATH="$PWD/.venv/bin:$PATH"
 
