@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,8 @@ from worldmodels_repro.run import Run
 from worldmodels_repro.stages.milestones import milestones
 from worldmodels_repro.storage import save_csv, save_json, save_json_lines
 
-QUICK = Path(__file__).parents[1] / "configs" / "quick.yaml"
+ROOT = Path(__file__).parents[1]
+QUICK = ROOT / "configs" / "quick.yaml"
 
 
 def test_milestones_by_hand(tmp_path: Path) -> None:
@@ -43,3 +47,15 @@ def test_results_show_them(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["results", "--run", str(tiny_run)]) == 0
     said = capsys.readouterr().out
     assert "core-hours" in said and any(line.split() == ["900", "-"] for line in said.splitlines())
+
+
+def test_results_end_quietly_when_their_reader_leaves() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", "worldmodels_repro.cli", "results", "--run",
+             ROOT / "logs" / "carracing"], stdout=writer, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")

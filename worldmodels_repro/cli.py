@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -100,7 +100,8 @@ def _call(run: Any, options: argparse.Namespace) -> None:
                         "e.g. --temperatures 0.5,1.0,1.15")
     elif options.verb == "evaluate" and options.again:
         module = "worldmodels_repro.stages.again"
-    importlib.import_module(module).run(run, **own)
+    with _for_readers_who_leave() if options.verb in ("results", "info") else nullcontext():
+        importlib.import_module(module).run(run, **own)
 
 
 _EXTRAS = {"vizdoom": "-e '.[doom]'", "mpi4py": "mpi4py mpich"}
@@ -203,6 +204,17 @@ def _mirroring(mirror: Mirror) -> Iterator[None]:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)  # one notice is enough
         mirror.close(patience)
+
+
+@contextmanager
+def _for_readers_who_leave() -> Iterator[None]:
+    """`worldmodels results | head` ends as it does with other programs: without a word."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes standard output once more at its end: into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
