@@ -140,6 +140,22 @@ def test_ctrl_c_says_how_to_go_on(tiny_run: Path, tmp_path: Path) -> None:
     assert evaluated[-1]["generation"] == done
 
 
+def test_a_stage_may_be_told_twice_to_end(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", "rollouts",
+                                "--config", str(TINY), "--run", str(tmp_path / "run"), "--set",
+                                "rollouts.policies={held: 500}"],
+                               stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (tmp_path / "run" / "rollouts" / "manifest.jsonl").exists():
+        time.sleep(0.02)
+    # As `timeout` does: the process, then its whole group.
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.endswith("type the same command again to go on\n")
+
+
 def test_vae_and_memory_resume_number_for_number(tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     _without(tiny_run, run, "vae", "latents", "memory", "evolve", "evaluation")

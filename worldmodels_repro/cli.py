@@ -50,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     # TensorFlow's start-up notes are not for our users; its warnings are.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    # Here, not above: workers import this module too, and need nothing of what a run reads.
-    from worldmodels_repro.run import open_run
-
     try:
+        # Here, not above: workers import this module too, and need nothing of what a run reads.
+        from worldmodels_repro.run import open_run
+
         options = _parser().parse_args(arguments)
         if options.verb == "aws":
             aws.run(options)
@@ -71,6 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # `timeout` tells twice; once is enough
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # who insists need not wait for the workers
         _refuse("interrupted; type the same command again to go on")
         return 128 + signal.SIGINT
     except ModuleNotFoundError as error:
