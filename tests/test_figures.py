@@ -11,9 +11,10 @@ import pytest
 
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
+from worldmodels_repro.envs.policies import UniformlyRandom
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.figures import gif_file
-from worldmodels_repro.figures.gifs import UniformlyRandom, record
+from worldmodels_repro.figures.gifs import record
 from worldmodels_repro.figures.held_out import held_out_episode, moments
 from worldmodels_repro.figures.layout import spread_out
 from worldmodels_repro.run import Run

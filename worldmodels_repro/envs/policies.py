@@ -23,6 +23,17 @@ class RandomPolicy(Protocol):
         """Frame (64, 64, 3) uint8 -> action (actions,) float32 in the game's ranges."""
 
 
+class UniformlyRandom:
+    """A uniform action at every step: the player that agents are compared with."""
+
+    def __init__(self, game: Game, rng: np.random.Generator):
+        self._game, self._rng = game, rng
+
+    def act(self, frame: np.ndarray) -> np.ndarray:
+        """One action (A,), whatever the frame."""
+        return self._game.random_action(self._rng)
+
+
 class Held:
     """A uniform action, held for a uniform number of steps."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from worldmodels_repro.envs.policies import RandomPolicy
-from worldmodels_repro.envs.registry import GAMES, Game
+from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.figures.gif_file import write_gif
 from worldmodels_repro.figures.scenes import GameScene, Scene
 from worldmodels_repro.figures.style import needed
@@ -31,17 +31,6 @@ class Film:
     score: float = 0.0
     steps: int = 0
     pictures: list[np.ndarray] = field(default_factory=list)
-
-
-class UniformlyRandom:
-    """A uniform action at every step: the player that agents are compared with."""
-
-    def __init__(self, game: Game, rng: np.random.Generator):
-        self._game, self._rng = game, rng
-
-    def act(self, frame: np.ndarray) -> np.ndarray:
-        """One action (A,), whatever the frame."""
-        return self._game.random_action(self._rng)
 
 
 def record(run: Run, player: RandomPolicy, seed: int, path: Path, max_steps: int,

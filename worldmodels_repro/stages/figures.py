@@ -13,12 +13,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from worldmodels_repro.config import load_config
-from worldmodels_repro.envs.policies import RandomPolicy
+from worldmodels_repro.envs.policies import RandomPolicy, UniformlyRandom
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.curves import memory_curves, vae_curves
 from worldmodels_repro.figures.frames import reconstructions
-from worldmodels_repro.figures.gifs import UniformlyRandom, film, record
+from worldmodels_repro.figures.gifs import film, record
 from worldmodels_repro.figures.latents import latents
 from worldmodels_repro.figures.predictions import dream_frames, predictions
 from worldmodels_repro.figures.scenes import DreamScene

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from worldmodels_repro.envs.policies import RandomPolicy, UniformlyRandom
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import summary
@@ -43,14 +45,21 @@ def dream_scores(agent: Agent, dream: Dream, episodes: int, seed: int) -> dict[s
 
 def play_randomly(dream: Dream, seeds: list[int]) -> Played:
     """A dream of uniformly random actions for each seed."""
+    # Drawn by themselves: not the dream's own draws.
+    return play_policies(dream, [UniformlyRandom(GAMES[dream.game], generator(seed, 1))
+                                 for seed in seeds], seeds)
+
+
+def play_policies(dream: Dream, policies: Sequence[RandomPolicy], seeds: list[int]) -> Played:
+    """A dream for each policy, of its seed. A dream has no frames: policies that need none."""
     game, world = GAMES[dream.game], DreamWorld(dream, len(seeds))
-    rngs = [generator(seed, 1) for seed in seeds]  # not the dream's own draws
+    nothing = np.zeros(0, np.uint8)
     returns, steps = np.zeros(len(seeds)), np.zeros(len(seeds), int)
     for slot, seed in enumerate(seeds):
         world.reset(slot, seed)
     live = np.ones(len(seeds), bool)
     while live.any():
-        rewards, ended = world.advance(np.stack([game.random_action(rng) for rng in rngs]))
+        rewards, ended = world.advance(np.stack([policy.act(nothing) for policy in policies]))
         returns += rewards
         for slot in map(int, np.flatnonzero(live & (ended | (world.age >= game.max_steps)))):
             live[slot], steps[slot] = False, world.age[slot]

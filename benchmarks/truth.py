@@ -1,0 +1,106 @@
+"""``python -m benchmarks.truth --run logs/doom``: is M's dream true?
+
+Policies that see nothing play in the dream and in the game; where scores differ, M is wrong. A
+dream that is right about random actions may still be kind to an action that is held for good, which
+random actions never show, and which is the first thing that an evolving C finds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from worldmodels_repro.config import load_config
+from worldmodels_repro.envs.policies import Held, RandomPolicy, UniformlyRandom
+from worldmodels_repro.envs.registry import GAMES, Game
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.statistics import bootstrap_interval
+from worldmodels_repro.worlds.dream import load_dream
+from worldmodels_repro.worlds.dream_scores import play_policies
+
+
+class Always:
+    """One action for the whole episode."""
+
+    def __init__(self, action: np.ndarray):
+        self._action = action.astype(np.float32)
+
+    def act(self, frame: np.ndarray) -> np.ndarray:
+        """The action (A,), whatever the frame."""
+        return self._action
+
+
+POLICIES: dict[str, Callable[[Game, np.random.Generator], RandomPolicy]] = {
+    "uniformly random": UniformlyRandom,
+    "held 1 to 10 steps": lambda game, rng: Held(game, rng, (1, 10)),
+    "held 1 to 60 steps": lambda game, rng: Held(game, rng, (1, 60)),
+    "always lowest": lambda game, rng: Always(game.low),
+    "always middle": lambda game, rng: Always((game.low + game.high) / 2),
+    "always highest": lambda game, rng: Always(game.high),
+}
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.truth", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--episodes", type=int, default=100, metavar="N")
+    options = parser.parse_args()
+    try:
+        compare(options.run, options.episodes)
+    except UserError as error:
+        print(f"truth: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def compare(run: Path, episodes: int) -> None:
+    """Every policy in the dream of a run, at the temperature that the run says, and in its game.
+
+    Raises:
+        UserError: the run has no M, or one without scores, or the game can't be played here.
+    """
+    config = load_config(run / "config.yaml")
+    if not (config.memory.done or config.memory.reward):
+        raise UserError(f"M of {run} learned neither endings nor rewards: it has no score to dream")
+    game, dream = GAMES[config.game], load_dream(run, config)
+    print(f"| mean score of {episodes} | in the dream at {dream.temperature:g} | 95 % interval "
+          f"| {game.judge_id} | 95 % interval |\n|---|---|---|---|---|")
+    for name, make in POLICIES.items():
+        policies = [make(game, generator(k, 1)) for k in range(episodes)]
+        seeds = [episode_seed(config.seed, "dream", k) for k in range(episodes)]
+        dreamt = play_policies(dream, policies, seeds).returns
+        policies = [make(game, generator(k, 1)) for k in range(episodes)]
+        seeds = [episode_seed(config.seed, "validation", k) for k in range(episodes)]
+        print(f"| {name} | {_cells(dreamt)} | {_cells(_in_the_game(game, policies, seeds))} |",
+              flush=True)
+
+
+def _in_the_game(game: Game, policies: list[RandomPolicy], seeds: list[int]) -> np.ndarray:
+    """Each policy's return in the game, (E,)."""
+    env = game.make("fast")
+    returns = np.zeros(len(policies))
+    for k, (policy, seed) in enumerate(zip(policies, seeds, strict=True)):
+        frame, _ = env.reset(seed=seed)
+        over = False
+        while not over:
+            frame, reward, terminated, truncated, _ = env.step(policy.act(frame))
+            returns[k] += float(reward)
+            over = terminated or truncated
+    env.close()
+    return returns
+
+
+def _cells(scores: np.ndarray) -> str:
+    low, high = bootstrap_interval(scores)
+    return f"{scores.mean():.0f} | {low:.0f} to {high:.0f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
