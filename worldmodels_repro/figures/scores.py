@@ -65,7 +65,8 @@ def generations(run: Run) -> Figure:
     _solved_line(ax, GAMES[run.config.game].solved)
     ax.set(xlabel="generation", ylabel="return of an episode", xlim=(0, x[-1]))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    _steps_axis(ax, x, table["steps"])
+    _steps_axis(ax, x, table["steps"],
+                "the dream" if run.config.evolve.world == "dream" else "the game")
     figure.legend(loc="outside lower center", ncols=2, columnspacing=1.2)
     return figure
 
@@ -120,8 +121,8 @@ def _solved_line(ax: Axes, solved: float, upright: bool = False) -> None:
                     ha="left", va="top", **note)
 
 
-def _steps_axis(ax: Axes, generation: np.ndarray, steps: np.ndarray) -> None:
-    """The game's steps on a second axis: not proportional, episodes grow or end early."""
+def _steps_axis(ax: Axes, generation: np.ndarray, steps: np.ndarray, world: str) -> None:
+    """Steps of training on a second axis: not proportional, episodes grow or end early."""
     played = float(steps.sum())
     unit, name = (1e6, "million") if played >= 2e6 else (1e3, "thousand")
     # The last generation goes on and on: ticks beyond it must not be drawn at the axis's end.
@@ -135,5 +136,5 @@ def _steps_axis(ax: Axes, generation: np.ndarray, steps: np.ndarray) -> None:
         return np.asarray(np.interp(x, total / unit, ends))
 
     upper = ax.secondary_xaxis("top", functions=(to_steps, to_generations))
-    upper.set_xlabel(f"steps of the game ({name})")
+    upper.set_xlabel(f"steps of {world} ({name})")
     upper.xaxis.set_major_locator(MaxNLocator(5))

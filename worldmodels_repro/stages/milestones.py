@@ -15,13 +15,15 @@ from worldmodels_repro.storage import load_csv, load_json, load_json_lines
 def milestones(stage_run: Run) -> list[str]:
     """A table with a line for each of the game's milestones, "-" where it was not reached.
 
-    The score is the mean over the validation tracks. Steps are the game's: the rollouts', those of
-    training, those of validation. Core-hours are hours times the cores that the machine had, data,
-    V and M included; dollars are what they cost on the machine that is rented for evolution.
+    The score is the mean over the validation tracks, or dreams where means are evaluated in those.
+    Steps are the rollouts', those of training, those of validation, dreamt ones among them.
+    Core-hours are hours times the cores that the machine had, data, V and M included; dollars are
+    what they cost on the machine that is rented for evolution.
     """
     prices, machine = load_prices(), DEFAULTS["cores"]
     dollar = prices.hour(machine, spot=False) / prices.machine(machine).cores
-    lines = [f"{'validated':9s}{'generation':>12s}{'steps':>14s}{'core-hours':>12s}{'dollars':>9s}"
+    scored = "in dream" if stage_run.config.evolve.worlds[1] == "dream" else "validated"
+    lines = [f"{scored:9s}{'generation':>12s}{'steps':>14s}{'core-hours':>12s}{'dollars':>9s}"
              f"   at ${dollar:.3f} a core-hour ({machine}, {prices.as_of})"]
     reached = _curve(stage_run)
     for score in GAMES[stage_run.config.game].milestones:
