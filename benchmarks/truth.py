@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from worldmodels_repro.cli import count
 from worldmodels_repro.config import load_config
-from worldmodels_repro.envs.policies import Held, RandomPolicy, UniformlyRandom
+from worldmodels_repro.envs.policies import Held, RandomPolicy, UniformlyRandom, play_episode
 from worldmodels_repro.envs.registry import GAMES, Game
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.seeds import episode_seed, generator
@@ -50,7 +51,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.truth", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--episodes", type=int, default=100, metavar="N")
+    parser.add_argument("--episodes", type=count, default=100, metavar="N")
     options = parser.parse_args()
     try:
         compare(options.run, options.episodes)
@@ -72,29 +73,16 @@ def compare(run: Path, episodes: int) -> None:
     game, dream = GAMES[config.game], load_dream(run, config)
     print(f"| mean score of {episodes} | in the dream at {dream.temperature:g} | 95 % interval "
           f"| {game.judge_id} | 95 % interval |\n|---|---|---|---|---|")
-    for name, make in POLICIES.items():
-        policies = [make(game, generator(k, 1)) for k in range(episodes)]
-        seeds = [episode_seed(config.seed, "dream", k) for k in range(episodes)]
-        dreamt = play_policies(dream, policies, seeds).returns
-        policies = [make(game, generator(k, 1)) for k in range(episodes)]
-        seeds = [episode_seed(config.seed, "validation", k) for k in range(episodes)]
-        print(f"| {name} | {_cells(dreamt)} | {_cells(_in_the_game(game, policies, seeds))} |",
-              flush=True)
-
-
-def _in_the_game(game: Game, policies: list[RandomPolicy], seeds: list[int]) -> np.ndarray:
-    """Each policy's return in the game, (E,)."""
     env = game.make("fast")
-    returns = np.zeros(len(policies))
-    for k, (policy, seed) in enumerate(zip(policies, seeds, strict=True)):
-        frame, _ = env.reset(seed=seed)
-        over = False
-        while not over:
-            frame, reward, terminated, truncated, _ = env.step(policy.act(frame))
-            returns[k] += float(reward)
-            over = terminated or truncated
+    dreamt, played = ([episode_seed(config.seed, purpose, k) for k in range(episodes)]
+                      for purpose in ("dream", "validation"))
+    for name, make in POLICIES.items():
+        players, again = ([make(game, generator(k, 1)) for k in range(episodes)] for _ in range(2))
+        scores = [play_episode(env, policy, seed)[0]
+                  for policy, seed in zip(again, played, strict=True)]
+        print(f"| {name} | {_cells(play_policies(dream, players, dreamt).returns)} "
+              f"| {_cells(np.array(scores))} |", flush=True)
     env.close()
-    return returns
 
 
 def _cells(scores: np.ndarray) -> str:

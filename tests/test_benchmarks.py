@@ -67,16 +67,15 @@ def test_unknown_words_are_refused(words: list[str]) -> None:
 def test_a_dream_that_ends_at_once_is_held_against_the_game(
         tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str]) -> None:
-    for stage in ("memory", "config.yaml"):
-        (shutil.copytree if (tiny_run / stage).is_dir() else shutil.copy)(tiny_run / stage,
-                                                                          tmp_path / stage)
-    weights = load_npz(tmp_path / "memory" / "weights.npz")
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    weights = load_npz(run / "memory" / "weights.npz")
     done, reward = -2, -1  # the heads' columns
     weights["mdn/kernel"][:, [done, reward]] = 0.0
     weights["mdn/bias"][[done, reward]] = 1.0, 7.0
-    save_npz(tmp_path / "memory" / "weights.npz", weights)
+    save_npz(run / "memory" / "weights.npz", weights)
     monkeypatch.setattr(truth, "POLICIES", {"always middle": truth.POLICIES["always middle"]})
-    truth.compare(tmp_path, 2)
+    truth.compare(run, 2)
     row = capsys.readouterr().out.splitlines()[2].split(" | ")
     assert row[:3] == ["| always middle", "7", "7 to 7"]
     assert -95 < float(row[3]) < 0  # half throttle and half brake, straight on

@@ -5,8 +5,9 @@ A policy is a function from frames to actions with a memory of its own, fresh ea
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
+import gymnasium
 import numpy as np
 
 from worldmodels_repro.envs.registry import Game
@@ -21,6 +22,17 @@ class RandomPolicy(Protocol):
 
     def act(self, frame: np.ndarray) -> np.ndarray:
         """Frame (64, 64, 3) uint8 -> action (actions,) float32 in the game's ranges."""
+
+
+def play_episode(env: gymnasium.Env[np.ndarray, Any], policy: RandomPolicy,
+                 seed: int) -> tuple[float, int]:
+    """The episode of this seed, to its end: (return, steps)."""
+    frame, _ = env.reset(seed=seed)
+    score, steps, over = 0.0, 0, False
+    while not over:
+        frame, reward, terminated, truncated, _ = env.step(policy.act(frame))
+        score, steps, over = score + float(reward), steps + 1, terminated or truncated
+    return score, steps
 
 
 class UniformlyRandom:

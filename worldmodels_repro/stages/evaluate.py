@@ -11,6 +11,7 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 
+from worldmodels_repro.envs.policies import UniformlyRandom, play_episode
 from worldmodels_repro.envs.registry import GAMES, Game
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import Players, WorldSpec
@@ -138,10 +139,4 @@ def _prepare(game: str) -> None:
 
 def _play_randomly(seed: int) -> tuple[float, int]:
     """One episode of uniformly random actions: (return, steps)."""
-    _env.reset(seed=seed)
-    rng = generator(seed)
-    score, steps, over = 0.0, 0, False
-    while not over:
-        _, reward, terminated, truncated, _ = _env.step(_game.random_action(rng))
-        score, steps, over = score + float(reward), steps + 1, terminated or truncated
-    return score, steps
+    return play_episode(_env, UniformlyRandom(_game, generator(seed)), seed)
