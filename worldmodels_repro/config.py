@@ -125,6 +125,8 @@ class Memory(Section):
     restart_input: bool = False
     """M also sees whether the step is an episode's first (the paper's Doom M); sequences then
     run on from one episode to the next."""
+    taken_actions: bool = False
+    """M sees what the game makes of an action (Doom: -1, 0 or 1), not the number that C gave."""
     done: bool = False
     """A head for 'the episode ends with this step' (an episode that is cut does not)."""
     done_weight: Annotated[float, Field(gt=0)] = 10.0

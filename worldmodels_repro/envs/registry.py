@@ -32,6 +32,7 @@ class Game:
         first_action: what the first number of an action is called.
         low, high: (actions,) the range of each action.
         squash: C's tanh outputs (B, actions) -> actions in range, row by row.
+        taken: actions (..., actions) -> one for all that the game does not tell apart.
         solved: the score that counts as solved.
         milestones: scores on the way, whose price is worth knowing.
         max_steps: the longest episode that is judged.
@@ -48,6 +49,7 @@ class Game:
     low: np.ndarray
     high: np.ndarray
     squash: Callable[[np.ndarray], np.ndarray]
+    taken: Callable[[np.ndarray], np.ndarray]
     solved: float
     milestones: tuple[float, ...]
     max_steps: int
@@ -118,6 +120,7 @@ GAMES: dict[str, Game] = {
         low=np.array([-1.0, 0.0, 0.0], np.float32),
         high=np.array([1.0, 1.0, 1.0], np.float32),
         squash=_steer_gas_brake,
+        taken=lambda actions: actions,
         solved=900.0,
         milestones=(800.0, 850.0, 880.0, 900.0),
         max_steps=1000,
@@ -134,6 +137,7 @@ GAMES: dict[str, Game] = {
         low=np.array([-1.0], np.float32),
         high=np.array([1.0], np.float32),
         squash=lambda outputs: outputs.astype(np.float32),
+        taken=take_cover.thirds,
         solved=750.0,
         milestones=(400.0, 750.0, 1000.0),
         max_steps=take_cover.MAX_TICS,

@@ -60,6 +60,11 @@ def step_of(action: np.ndarray) -> int:
     return LEFT if value < -THIRD else RIGHT if value > THIRD else STAY
 
 
+def thirds(actions: np.ndarray) -> np.ndarray:
+    """C's numbers (..., 1) as the game takes them: -1 for left, 1 for right, 0 for neither."""
+    return np.where(np.abs(actions) > THIRD, np.sign(actions), 0.0).astype(np.float32)
+
+
 class TakeCover(gymnasium.Wrapper[np.ndarray, np.ndarray, Any, Any]):
     """The judge's environment with V's frames as observations and C's number as action.
 

@@ -14,6 +14,7 @@ from worldmodels_repro.data.episodes import (
     load_episode,
     split_episodes,
 )
+from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.style import needed
 from worldmodels_repro.models.recurrence import Recurrence
@@ -33,7 +34,7 @@ class Mixture:
 
     Args:
         weights: M's named weights.
-        config: the run's, for the number of mixtures and the restart flag.
+        config: the run's, for the number of mixtures and what M is fed.
         z: latent dimensions.
     """
 
@@ -41,11 +42,12 @@ class Mixture:
         self._recurrence = Recurrence(weights, 1)
         self._kernel, self._bias = weights["mdn/kernel"], weights["mdn/bias"]
         self._shape = (3, z, config.memory.mixtures)
+        self._taken = GAMES[config.game].taken if config.memory.taken_actions else None
         self._restart = np.ones((1, 1), np.float32) if config.memory.restart_input else None
 
     def step(self, z: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """z (z,), action (A,) -> normalised log-weights, mu, log sigma, each (z, K)."""
-        blocks = [z[None], action[None]]
+        blocks = [z[None], (action if self._taken is None else self._taken(action))[None]]
         if self._restart is not None:
             blocks.append(self._restart)
         self._recurrence.step(*blocks)

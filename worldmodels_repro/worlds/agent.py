@@ -31,6 +31,7 @@ class Body:
         sample_z: whether z is a posterior sample or the mean.
         precision: arithmetic of V's encoder and of M's products.
         restart_input: whether M's input ends with 'this step is an episode's first'.
+        taken_actions: whether M sees actions as the game takes them.
     """
 
     game: str
@@ -42,6 +43,7 @@ class Body:
     sample_z: bool
     precision: Precision
     restart_input: bool = False
+    taken_actions: bool = False
 
     @property
     def z(self) -> int:
@@ -87,7 +89,8 @@ def load_body(run: Path, config: Any) -> Body:
            if name.startswith("encoder/")}
     return Body(config.game, vae, memory, tuple(config.controller.inputs),
                 config.controller.hidden, config.controller.bias, config.evolve.sample_z,
-                config.evolve.precision, config.memory.restart_input)
+                config.evolve.precision, config.memory.restart_input,
+                config.memory.taken_actions)
 
 
 def load_agent(run: Path) -> Agent:
@@ -140,6 +143,7 @@ class Senses:
         self._encoders = {size: Encoder(body.vae, size, body.precision) for size in sorted(sizes)}
         self._memory = Recurrence(body.memory, batch, body.precision) if body.memory else None
         self._sample = body.sample_z
+        self._taken = GAMES[body.game].taken if body.taken_actions else None
         self.z = np.zeros((batch, body.z), np.float32)
         parts: dict[str, np.ndarray] = {"z": self.z}
         if self._memory is not None:
@@ -189,6 +193,8 @@ class Senses:
         """Actions (B, A) just taken: M moves on."""
         if self._memory is None:
             return
+        if self._taken is not None:
+            actions = self._taken(actions)
         if self._restart is None:
             self._memory.step(self.z, actions)
         else:

@@ -33,6 +33,7 @@ class Dream:
             episode's first'.
         temperature: tau; 1 is M as it was trained, more is more uncertain.
         precision: arithmetic of M's matrix products.
+        taken_actions: whether M sees actions as the game takes them.
     """
 
     game: str
@@ -44,6 +45,7 @@ class Dream:
     restart_input: bool
     temperature: float
     precision: Precision
+    taken_actions: bool = False
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -73,7 +75,7 @@ def load_dream(run: Path, config: Any, temperature: float | None = None) -> Drea
                  tuple(config.controller.inputs), settings.done, settings.reward,
                  settings.restart_input,
                  config.evolve.temperature if temperature is None else temperature,
-                 config.evolve.precision)
+                 config.evolve.precision, settings.taken_actions)
 
 
 def load_starts(run: Path) -> Arrays:
@@ -114,6 +116,7 @@ class DreamWorld:
     def __init__(self, dream: Dream, slots: int):
         self.slots = slots
         self._game, self._starts = GAMES[dream.game], dream.starts
+        self._taken = dream.taken_actions
         sizes = dream.sizes
         self._mind = Imagination(dream.memory, sizes["z"], dream.done, dream.reward,
                                  dream.restart_input, slots, dream.temperature, dream.precision)
@@ -176,6 +179,8 @@ class DreamWorld:
 
     def advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The game's own actions (B, A) -> rewards (B,) and whether M ended each episode (B,)."""
+        if self._taken:
+            actions = self._game.taken(actions)
         live = self._slot_of[:self._live]
         ahead = self.age[live] % AHEAD
         for slot in live[ahead == 0]:
