@@ -55,8 +55,19 @@ def test_the_papers_doom_has_the_papers_sizes() -> None:
 def test_thirds_of_cs_one_number_are_left_stay_and_right() -> None:
     outputs = DOOM.squash(np.array([[-1.0], [-0.34], [-0.33], [0.0], [0.33], [0.34], [1.0]]))
     assert outputs.dtype == np.float32
-    assert outputs.shape == (7, 1)  # M is fed these numbers, not the buttons
+    assert outputs.shape == (7, 1)
     assert [step_of(row) for row in outputs] == [LEFT, LEFT, STAY, STAY, STAY, RIGHT, RIGHT]
+
+
+def test_an_action_as_the_game_takes_it_is_the_button_it_presses() -> None:
+    third = np.float32(1 / 3)
+    grid = np.concatenate([np.linspace(-1, 1, 41), [third, np.nextafter(third, np.float32(1)),
+                                                    -third, np.nextafter(-third, np.float32(-1))]])
+    actions = grid.astype(np.float32)[:, None]
+    taken = DOOM.taken(actions)
+    assert taken.dtype == np.float32
+    assert [{-1: LEFT, 0: STAY, 1: RIGHT}[int(value)] for value in taken[:, 0]] == [
+        step_of(row) for row in actions]
 
 
 @pytest.mark.parametrize(("words", "said"), [

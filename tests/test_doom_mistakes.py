@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,11 +19,14 @@ from worldmodels_repro.config import Memory, load_config
 from worldmodels_repro.data.sequences import Sequences
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.envs.take_cover import SCREEN, TakeCover
-from worldmodels_repro.stages import rollouts
+from worldmodels_repro.figures.held_out import Mixture
+from worldmodels_repro.run import Run
+from worldmodels_repro.stages import rollouts, train_memory
 from worldmodels_repro.stages.train_memory import validate
-from worldmodels_repro.storage import Arrays, load_npz
+from worldmodels_repro.storage import Arrays, append_json_line, load_npz, save_npz
 from worldmodels_repro.worlds import agent, real
 from worldmodels_repro.worlds.agent import Body, Senses
+from worldmodels_repro.worlds.dream import Dream, DreamWorld
 from worldmodels_repro.worlds.episodes import play
 
 DOOM_CONFIG = Path(__file__).parents[1] / "configs" / "doom.yaml"
@@ -236,6 +240,73 @@ def test_m_is_fed_the_draw_that_c_saw_and_the_restart_flag_once(
         flags.append(flag[:, 0].tolist())
     assert flags == [[1, 1], [0, 0], [0, 0], [0, 1], [0, 0]]
     assert np.abs(spy.fed[0][0] - spy.fed[1][0]).min() > 0  # the same frame, another draw
+
+
+# --- what M is told of an action (``memory.taken_actions``) ---
+
+TOLD = pytest.mark.parametrize(("taken", "told"), [(False, [0.5, -0.2]), (True, [1.0, 0.0])])
+
+
+@TOLD
+def test_m_is_told_of_actions_in_the_game(taken: bool, told: list[float],
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    spy = _Spy(monkeypatch)
+    Senses(replace(_body(), taken_actions=taken), 2).remember(np.array([[0.5], [-0.2]], np.float32))
+    np.testing.assert_array_equal(spy.fed[0][1][:, 0], np.float32(told))
+
+
+@TOLD
+def test_m_is_told_of_actions_in_its_dream(taken: bool, told: list[float],
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = _body().memory | {"mdn/kernel": np.zeros((8, 961), np.float32),
+                               "mdn/bias": np.zeros(961, np.float32)}
+    starts = {name: np.zeros((1, 64), np.float32) for name in ("mu", "logvar")}
+    world = DreamWorld(Dream("take_cover", memory, starts, ("z", "c", "h"), True, False, True, 1.0,
+                             "f32", taken), 2)
+    for slot in range(2):
+        world.reset(slot, slot)
+    heard: list[np.ndarray] = []
+    monkeypatch.setattr(world._mind, "step", lambda actions, *draws: heard.append(actions))
+    world.advance(np.array([[0.5], [-0.2]], np.float32))
+    np.testing.assert_array_equal(heard[0][:, 0], np.float32(told))
+
+
+@TOLD
+def test_m_is_told_of_actions_in_its_figures(taken: bool, told: list[float],
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config(DOOM_CONFIG, [f"memory.taken_actions={taken}"])
+    weights = _body().memory | {"mdn/kernel": np.zeros((8, 961), np.float32),
+                                "mdn/bias": np.zeros(961, np.float32)}
+    spy, memory = _Spy(monkeypatch), Mixture(weights, config, 64)
+    for action in (0.5, -0.2):
+        memory.step(np.zeros(64, np.float32), np.array([action], np.float32))
+    np.testing.assert_array_equal([float(blocks[1][0, 0]) for blocks in spy.fed], np.float32(told))
+
+
+@TOLD
+def test_m_is_told_of_actions_in_training(taken: bool, told: list[float], tmp_path: Path,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load_config(DOOM_CONFIG, [f"memory.taken_actions={taken}", "memory.start=null",
+                                       "memory.validation=0.5"])
+    run = Run(tmp_path / "run", config)
+    for stage in ("rollouts", "vae", "latents"):
+        run.begin(stage)
+        run.finish(stage)
+    for number in range(2):
+        name = f"held-{number:06d}"
+        append_json_line(run.folder("rollouts") / "manifest.jsonl",
+                         {"episode": name, "seed": number, "policy": "held", "length": 2,
+                          "return": 2.0, "kept": True})
+        save_npz(run.folder("latents") / f"{name}.npz",
+                 _episode(2) | {"actions": np.array([[0.5], [-0.2]], np.float32)})
+
+    def tell(episodes: list[Arrays], *settings: Any) -> None:
+        raise InterruptedError(episodes[0]["actions"][:, 0])  # no need to train
+
+    monkeypatch.setattr(train_memory, "Sequences", tell)
+    with pytest.raises(InterruptedError) as heard:
+        train_memory.run(run)
+    np.testing.assert_array_equal(heard.value.args[0], np.float32(told))
 
 
 def test_endings_weigh_ten_times() -> None:
