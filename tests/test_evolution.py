@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.pool import Pool
@@ -49,6 +50,18 @@ def test_a_foreign_state_is_refused() -> None:
         Strategy(np.zeros(6), 0.1, 8, seed=1).restore(strategy.state(), "strategy.npz")
     with pytest.raises(UserError, match=r"strategy\.npz"):
         strategy.restore({"plain": np.zeros(3, np.uint8)}, "strategy.npz")
+
+
+def test_the_strategy_is_the_same_on_any_number_of_cores() -> None:
+    def evolved(threads: int) -> np.ndarray:
+        strategy = Strategy(np.zeros(195), 0.1, 4, seed=1)
+        with threadpool_limits(threads, "blas"):
+            for _ in range(30):
+                candidates = strategy.ask()
+                strategy.tell(candidates, -np.abs(candidates - 0.3).sum(axis=1))
+        return strategy.mean
+
+    np.testing.assert_array_equal(evolved(1), evolved(2))
 
 
 def test_the_strategy_climbs() -> None:

@@ -2,7 +2,8 @@
 
 pycma's own way to stop and go on is a pickle that leaves the random state out. Here every
 number in its object graph is named and written, and put back into a strategy made anew, so a
-resumed run asks for the same candidates to the last bit.
+resumed run asks for the same candidates to the last bit. Its linear algebra has one thread: with
+two, last digits are others, and a run that goes on elsewhere would not be the same run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import cma
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.storage import Arrays
@@ -62,7 +64,8 @@ class Strategy:
 
     def ask(self) -> np.ndarray:
         """(population, n) candidates."""
-        return np.array(self._cma.ask())
+        with threadpool_limits(1, "blas"):
+            return np.array(self._cma.ask())
 
     def tell(self, candidates: np.ndarray, fitness: np.ndarray) -> None:
         """Fitness (population,) of what was asked for; a failed candidate is not finite.
@@ -75,7 +78,8 @@ class Strategy:
             raise ValueError("every candidate of the generation failed")
         # A failed candidate ranks last.
         cost = -np.where(finite, fitness, fitness[finite].min() - 1.0)
-        self._cma.tell(list(candidates), list(cost))
+        with threadpool_limits(1, "blas"):
+            self._cma.tell(list(candidates), list(cost))
 
     def state(self) -> Arrays:
         """Every number of the strategy, random state included, between two generations."""
