@@ -244,6 +244,7 @@ def test_m_is_fed_the_draw_that_c_saw_and_the_restart_flag_once(
 
 # --- what M is told of an action (``memory.taken_actions``) ---
 
+BLANK = {"mdn/kernel": np.zeros((8, 961), np.float32), "mdn/bias": np.zeros(961, np.float32)}
 TOLD = pytest.mark.parametrize(("taken", "told"), [(False, [0.5, -0.2]), (True, [1.0, 0.0])])
 
 
@@ -258,8 +259,7 @@ def test_m_is_told_of_actions_in_the_game(taken: bool, told: list[float],
 @TOLD
 def test_m_is_told_of_actions_in_its_dream(taken: bool, told: list[float],
                                            monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = _body().memory | {"mdn/kernel": np.zeros((8, 961), np.float32),
-                               "mdn/bias": np.zeros(961, np.float32)}
+    memory = _body().memory | BLANK
     starts = {name: np.zeros((1, 64), np.float32) for name in ("mu", "logvar")}
     world = DreamWorld(Dream("take_cover", memory, starts, ("z", "c", "h"), True, False, True, 1.0,
                              "f32", taken), 2)
@@ -275,8 +275,7 @@ def test_m_is_told_of_actions_in_its_dream(taken: bool, told: list[float],
 def test_m_is_told_of_actions_in_its_figures(taken: bool, told: list[float],
                                              monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(DOOM_CONFIG, [f"memory.taken_actions={taken}"])
-    weights = _body().memory | {"mdn/kernel": np.zeros((8, 961), np.float32),
-                                "mdn/bias": np.zeros(961, np.float32)}
+    weights = _body().memory | BLANK
     spy, memory = _Spy(monkeypatch), Mixture(weights, config, 64)
     for action in (0.5, -0.2):
         memory.step(np.zeros(64, np.float32), np.array([action], np.float32))

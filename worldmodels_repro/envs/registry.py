@@ -61,6 +61,10 @@ class Game:
         """Numbers in an action."""
         return len(self.low)
 
+    def told(self, taken: bool) -> Callable[[np.ndarray], np.ndarray]:
+        """What M is told of actions: how the game takes them, or their very numbers."""
+        return self.taken if taken else lambda actions: actions
+
     def random_action(self, rng: np.random.Generator) -> np.ndarray:
         """A uniform action, (actions,) float32."""
         return rng.uniform(self.low, self.high).astype(np.float32)

@@ -42,12 +42,12 @@ class Mixture:
         self._recurrence = Recurrence(weights, 1)
         self._kernel, self._bias = weights["mdn/kernel"], weights["mdn/bias"]
         self._shape = (3, z, config.memory.mixtures)
-        self._taken = GAMES[config.game].taken if config.memory.taken_actions else None
+        self._told = GAMES[config.game].told(config.memory.taken_actions)
         self._restart = np.ones((1, 1), np.float32) if config.memory.restart_input else None
 
     def step(self, z: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """z (z,), action (A,) -> normalised log-weights, mu, log sigma, each (z, K)."""
-        blocks = [z[None], (action if self._taken is None else self._taken(action))[None]]
+        blocks = [z[None], self._told(action[None])]
         if self._restart is not None:
             blocks.append(self._restart)
         self._recurrence.step(*blocks)

@@ -44,9 +44,9 @@ def run(stage_run: Run) -> None:
     episodes = list(episode_lengths(latents, episodes, LATENTS, config.skip_bad_files))
     training, held_out = split_episodes(episodes, settings.validation, config.seed)
     read = {name: load_episode(latents, name, LATENTS) for name in episodes}
-    if settings.taken_actions:
-        for episode in read.values():
-            episode["actions"] = GAMES[config.game].taken(episode["actions"])
+    told = GAMES[config.game].told(settings.taken_actions)
+    for episode in read.values():
+        episode["actions"] = told(episode["actions"])
     sequences, validation = (
         Sequences([read[name] for name in part], settings.sequence, settings.restart_input)
         for part in (training, held_out))

@@ -143,7 +143,7 @@ class Senses:
         self._encoders = {size: Encoder(body.vae, size, body.precision) for size in sorted(sizes)}
         self._memory = Recurrence(body.memory, batch, body.precision) if body.memory else None
         self._sample = body.sample_z
-        self._taken = GAMES[body.game].taken if body.taken_actions else None
+        self._told = GAMES[body.game].told(body.taken_actions)
         self.z = np.zeros((batch, body.z), np.float32)
         parts: dict[str, np.ndarray] = {"z": self.z}
         if self._memory is not None:
@@ -193,8 +193,7 @@ class Senses:
         """Actions (B, A) just taken: M moves on."""
         if self._memory is None:
             return
-        if self._taken is not None:
-            actions = self._taken(actions)
+        actions = self._told(actions)
         if self._restart is None:
             self._memory.step(self.z, actions)
         else:

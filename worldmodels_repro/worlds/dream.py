@@ -116,7 +116,7 @@ class DreamWorld:
     def __init__(self, dream: Dream, slots: int):
         self.slots = slots
         self._game, self._starts = GAMES[dream.game], dream.starts
-        self._taken = dream.taken_actions
+        self._told = self._game.told(dream.taken_actions)
         sizes = dream.sizes
         self._mind = Imagination(dream.memory, sizes["z"], dream.done, dream.reward,
                                  dream.restart_input, slots, dream.temperature, dream.precision)
@@ -179,14 +179,13 @@ class DreamWorld:
 
     def advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The game's own actions (B, A) -> rewards (B,) and whether M ended each episode (B,)."""
-        if self._taken:
-            actions = self._game.taken(actions)
         live = self._slot_of[:self._live]
         ahead = self.age[live] % AHEAD
         for slot in live[ahead == 0]:
             self._rngs[slot].random(dtype=np.float32, out=self._uniforms[slot])
             self._rngs[slot].standard_normal(dtype=np.float32, out=self._normals[slot])
-        self._mind.step(actions[live], self._uniforms[live, ahead], self._normals[live, ahead])
+        self._mind.step(self._told(actions[live]), self._uniforms[live, ahead],
+                        self._normals[live, ahead])
         self.age[live] += 1
         self._rewards[live] = (1.0 if self._mind.reward is None
                                else self._mind.reward[:self._live])
