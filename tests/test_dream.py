@@ -43,6 +43,16 @@ def small_dream(done: float = -0.5, reward: float | None = None) -> Dream:
 
 # --- what a step draws ---
 
+@pytest.mark.parametrize(("weight", "share"), [(None, 1.0), (10.0, 0.05)])
+def test_an_ending_is_drawn_with_ms_probability_or_where_the_logit_is_above_0(
+        weight: float | None, share: float) -> None:
+    logit = float(np.log(10.0) + np.log(0.05 / 0.95)) if weight else 0.01
+    world = DreamWorld(replace(small_dream(logit), ending_weight=weight), 40)
+    for slot in range(40):
+        world.reset(slot, slot)
+    ends = np.mean([world.advance(np.zeros((40, 3), np.float32))[1].copy() for _ in range(200)])
+    assert abs(ends - share) < 0.01  # standard deviation 0.0024
+
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 1.3])
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_step_is_kerass_m_and_the_draw_by_hand(temperature: float, restart: bool) -> None:

@@ -167,6 +167,9 @@ class Evolve(Section):
     """Where C evolves: in the real game, or in M's dream of it (section 4)."""
     temperature: Annotated[float, Field(ge=0.01, le=10)] = 1.0
     """dream: mixture logits are divided by it, noise is scaled by its root; more is harder."""
+    drawn_endings: bool = False
+    """dream: an episode ends by a draw with M's probability of it, in place of where M's logit is
+    above 0 (the paper's): C also learns to avoid what M only fears."""
     select: World | None = None
     """Where the CMA mean is evaluated, which picks the agent (None: where C evolves)."""
     generations: Positive = Field(default=1800, json_schema_extra=END)

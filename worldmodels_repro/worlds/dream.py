@@ -34,6 +34,8 @@ class Dream:
         temperature: tau; 1 is M as it was trained, more is more uncertain.
         precision: arithmetic of M's matrix products.
         taken_actions: whether M sees actions as the game takes them.
+        ending_weight: what an ending weighed in M's training, for dreams that end by a draw with
+            M's probability; None: they end where its logit is above 0.
     """
 
     game: str
@@ -46,6 +48,7 @@ class Dream:
     temperature: float
     precision: Precision
     taken_actions: bool = False
+    ending_weight: float | None = None
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -75,7 +78,8 @@ def load_dream(run: Path, config: Any, temperature: float | None = None) -> Drea
                  tuple(config.controller.inputs), settings.done, settings.reward,
                  settings.restart_input,
                  config.evolve.temperature if temperature is None else temperature,
-                 config.evolve.precision, settings.taken_actions)
+                 config.evolve.precision, settings.taken_actions,
+                 settings.done_weight if config.evolve.drawn_endings else None)
 
 
 def load_starts(run: Path) -> Arrays:
@@ -104,9 +108,10 @@ class DreamWorld:
     """B dreams in lockstep.
 
     An episode starts from a draw of a first frame's posterior, with h_0 = c_0 = 0. Each step's
-    reward is the reward head's, or 1; the episode ends when the ending head's logit is above 0,
-    or with the longest that the game allows. All draws come from the episode's seed, a step's
-    after those of the steps before: nothing depends on the other slots.
+    reward is the reward head's, or 1; the episode ends when the ending head's logit is above 0
+    (or by a draw: ``Dream.ending_weight``), or with the longest that the game allows. All draws
+    come from the episode's seed, a step's after those of the steps before: nothing depends on the
+    other slots.
 
     Args:
         dream: M and the starts.
@@ -126,6 +131,8 @@ class DreamWorld:
         self._rngs: list[np.random.Generator] = [generator(0)] * slots
         self._uniforms = np.zeros((slots, AHEAD, sizes["z"]), np.float32)
         self._normals = np.zeros((slots, AHEAD, sizes["z"]), np.float32)
+        self._ending_weight = dream.ending_weight
+        self._logits = np.zeros((slots, AHEAD))  # an ending's logit must be above these
         self.age = np.zeros(slots, int)
         parts = {"z": self._mind.z, "h": self._mind.h, "c": self._mind.c}
         self._parts = [parts[name] for name in dream.inputs]
@@ -184,13 +191,18 @@ class DreamWorld:
         for slot in live[ahead == 0]:
             self._rngs[slot].random(dtype=np.float32, out=self._uniforms[slot])
             self._rngs[slot].standard_normal(dtype=np.float32, out=self._normals[slot])
+            if self._ending_weight is not None:
+                # The weight has moved the logit up by its logarithm; logit(p) > a logistic draw
+                # with probability p.
+                self._logits[slot] = self._rngs[slot].logistic(np.log(self._ending_weight),
+                                                               size=AHEAD)
         self._mind.step(self._told(actions[live]), self._uniforms[live, ahead],
                         self._normals[live, ahead])
         self.age[live] += 1
         self._rewards[live] = (1.0 if self._mind.reward is None
                                else self._mind.reward[:self._live])
         if self._mind.done is not None:
-            self._ended[live] = self._mind.done[:self._live] > 0.0
+            self._ended[live] = self._mind.done[:self._live] > self._logits[live, ahead]
         return self._rewards, self._ended
 
     def close(self) -> None:
