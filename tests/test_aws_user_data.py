@@ -204,7 +204,7 @@ def test_a_machine_that_can_not_do_its_stage_ends_itself(aws: Aws, terminal: Ter
                  "evolve/stage.json", ".writer.json", "config.yaml"):
         aws.client("s3").put_object(Bucket=bucket, Key=f"runs/other/{name}", Body=b"{}")
     terminal.done("launch", "--stage", "rollouts", "--config", TINY, "--set",
-                  "rollouts.policies={controller: 1}", "--set", "rollouts.agent=logs/other")
+                  "rollouts.policies={controller: 1}", "--set", "rollouts.agent=[logs/other]")
     script = user_data(aws)
     stuck = Machine(tmp_path / "stuck", script.replace(".bundle", ".missing"), aws)
     assert stuck.wait() == 1

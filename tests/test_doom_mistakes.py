@@ -67,8 +67,8 @@ def clockwork(monkeypatch: pytest.MonkeyPatch) -> None:
 def _collect(folder: Path, seeds: list[int], max_steps: int = 2100,
              min_steps: int = 1) -> list[dict[str, Any]]:
     rollouts._prepare(rollouts.Collector(folder, "take_cover", "fast", max_steps, min_steps, 0,
-                                         (1, 10), 0.02, None, 0.0))
-    return [rollouts._collect(rollouts.Episode(f"held-{seed}", "held", seed)) for seed in seeds]
+                                         (1, 10), 0.02, [], 0.0))
+    return [rollouts._collect(rollouts.Episode("held", seed, seed)) for seed in seeds]
 
 
 def test_a_file_is_one_episode_with_the_fatal_action_and_no_black_frame(

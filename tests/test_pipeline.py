@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 from conftest import TINY, command, generations, refused
 
+from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.stages import rollouts
 from worldmodels_repro.storage import load_csv, load_json, load_json_lines, load_npz, save_json
 
 
@@ -221,6 +223,15 @@ def test_the_agent_collects_rollouts(tiny_run: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     lines = load_json_lines(tmp_path / "run" / "rollouts" / "manifest.jsonl", dict)
     assert [line["policy"] for line in lines] == ["controller"] * 2
+
+
+def test_agents_drive_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts, "DrivenByAgent", lambda agent, rng, noise: agent)
+    rollouts._prepare(rollouts.Collector(Path(), "car_racing", "fast", 1, 1, 0, (1, 1), 0.02,
+                                         ["one", "other"], 0.0))  # type: ignore[list-item]
+    assert [
+        rollouts._make_policy(GAMES["car_racing"], rollouts.Episode("controller", number, 7))
+        for number in range(3)] == ["one", "other", "one"]
 
 
 def test_info_prints_json() -> None:

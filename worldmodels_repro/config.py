@@ -56,8 +56,8 @@ class Rollouts(Section):
     """held: each uniform action lasts a uniform number of steps in this range."""
     brownian_dt: Rate = 0.02
     """brownian: a += sqrt(dt) N(0, 1), clipped to the action space."""
-    agent: str | None = None
-    """controller: the run folder whose V, M and C drive."""
+    agent: str | Annotated[list[str], Field(min_length=1)] | None = None
+    """controller: the run folder whose V, M and C drive; of several, an episode each in turn."""
     agent_noise: Annotated[float, Field(ge=0, le=2)] = 0.0
     """controller: noise on the agent's actions, an Ornstein-Uhlenbeck walk; each episode's standard
     deviation is uniform from 0 to this."""
@@ -68,6 +68,11 @@ class Rollouts(Section):
             raise ValueError("rollouts.policies asks for the controller: name the run folder that "
                              "holds it with rollouts.agent, e.g. --set rollouts.agent=logs/quick")
         return self
+
+    @property
+    def agents(self) -> list[str]:
+        """The run folders of ``agent``."""
+        return [self.agent] if isinstance(self.agent, str) else self.agent or []
 
 
 class Vae(Section):

@@ -87,14 +87,18 @@ def other_runs(config: Config, stage: str) -> list[str]:
     Raises:
         UserError: one is named by a path that no rented machine has.
     """
-    key = {"rollouts": "agent"}.get(stage, "start")
-    path = getattr(getattr(config, stage, None), key, None)
-    if path is None or (stage == "rollouts" and not config.rollouts.policies.get("controller")):
-        return []
-    if Path(path).parent != Path("logs"):
-        raise UserError(f"{stage}.{key}: {path} is a folder of this machine: name a run in the "
-                        f"bucket as logs/NAME")
-    return [Path(path).name]
+    if stage == "rollouts":
+        key, paths = "agent", config.rollouts.agents
+        if not config.rollouts.policies.get("controller"):
+            return []
+    else:
+        key, start = "start", getattr(getattr(config, stage, None), "start", None)
+        paths = [] if start is None else [start]
+    for path in paths:
+        if Path(path).parent != Path("logs"):
+            raise UserError(f"{stage}.{key}: {path} is a folder of this machine: name a run in the "
+                            f"bucket as logs/NAME")
+    return [Path(path).name for path in paths]
 
 
 def check_ready(account: Account, bucket: str, job: Job) -> None:

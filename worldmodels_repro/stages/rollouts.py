@@ -39,7 +39,7 @@ class Collector:
     patience: int
     held_steps: tuple[int, int]
     brownian_dt: float
-    agent: Agent | None
+    agents: list[Agent]
     agent_noise: float
 
 
@@ -47,15 +47,20 @@ class Collector:
 class Episode:
     """One episode to play."""
 
-    name: str
     policy: Policy
+    number: int
     seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        return f"{self.policy}-{self.number:06d}"
 
 
 def run(stage_run: Run) -> None:
     """Collect what the manifest lacks of ``rollouts.policies``."""
     settings = stage_run.config.rollouts
-    agent = load_agent(Path(settings.agent)) if settings.agent else None
+    agents = [load_agent(Path(run)) for run in settings.agents]
     GAMES[stage_run.config.game].require(settings.renderer)
     folder = stage_run.begin("rollouts")
     if folder is None:
@@ -63,13 +68,13 @@ def run(stage_run: Run) -> None:
     manifest = folder / "manifest.jsonl"
     done = {line["episode"] for line in load_json_lines(manifest, ManifestLine)}
     # An episode is known by its policy and number: asking for more changes none that is there.
-    episodes = [Episode(f"{policy}-{number:06d}", policy,
+    episodes = [Episode(policy, number,
                         episode_seed(stage_run.config.seed, "rollouts", kind, number))
                 for kind, policy in enumerate(get_args(Policy))
                 for number in range(settings.policies.get(policy, 0))]
     collector = Collector(folder, stage_run.config.game, settings.renderer, settings.max_steps,
                           settings.min_steps, settings.patience, settings.held_steps,
-                          settings.brownian_dt, agent, settings.agent_noise)
+                          settings.brownian_dt, agents, settings.agent_noise)
     stamp = {"environment": GAMES[stage_run.config.game].judge_id, "renderer": settings.renderer,
              "versions": versions()}
     waiting = [episode for episode in episodes if episode.name not in done]
@@ -136,8 +141,7 @@ def _make_policy(game: Game, episode: Episode) -> RandomPolicy:
     if episode.policy == "brownian":
         return Brownian(game, rng, _collector.brownian_dt)
     if episode.policy == "controller":
-        if _collector.agent is None:
-            raise ValueError("the controller policy needs an agent")
+        agent = _collector.agents[episode.number % len(_collector.agents)]
         # From driving as well as it can to hardly keeping the road: M meets speed and mistakes.
-        return DrivenByAgent(_collector.agent, rng, rng.uniform(0.0, _collector.agent_noise))
+        return DrivenByAgent(agent, rng, rng.uniform(0.0, _collector.agent_noise))
     return RandomNetwork(game, rng)
