@@ -53,6 +53,7 @@ def test_an_ending_is_drawn_with_ms_probability_or_where_the_logit_is_above_0(
     ends = np.mean([world.advance(np.zeros((40, 3), np.float32))[1].copy() for _ in range(200)])
     assert abs(ends - share) < 0.01  # standard deviation 0.0024
 
+
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 1.3])
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_step_is_kerass_m_and_the_draw_by_hand(temperature: float, restart: bool) -> None:

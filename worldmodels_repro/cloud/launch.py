@@ -88,9 +88,8 @@ def other_runs(config: Config, stage: str) -> list[str]:
         UserError: one is named by a path that no rented machine has.
     """
     if stage == "rollouts":
-        key, paths = "agent", config.rollouts.agents
-        if not config.rollouts.policies.get("controller"):
-            return []
+        key = "agent"
+        paths = config.rollouts.agents if config.rollouts.policies.get("controller") else []
     else:
         key, start = "start", getattr(getattr(config, stage, None), "start", None)
         paths = [] if start is None else [start]

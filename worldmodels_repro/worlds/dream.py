@@ -132,7 +132,7 @@ class DreamWorld:
         self._uniforms = np.zeros((slots, AHEAD, sizes["z"]), np.float32)
         self._normals = np.zeros((slots, AHEAD, sizes["z"]), np.float32)
         self._ending_weight = dream.ending_weight
-        self._logits = np.zeros((slots, AHEAD))  # an ending's logit must be above these
+        self._thresholds = np.zeros((slots, AHEAD))  # where the ending's logit is above, it ends
         self.age = np.zeros(slots, int)
         parts = {"z": self._mind.z, "h": self._mind.h, "c": self._mind.c}
         self._parts = [parts[name] for name in dream.inputs]
@@ -194,15 +194,15 @@ class DreamWorld:
             if self._ending_weight is not None:
                 # The weight has moved the logit up by its logarithm; logit(p) > a logistic draw
                 # with probability p.
-                self._logits[slot] = self._rngs[slot].logistic(np.log(self._ending_weight),
-                                                               size=AHEAD)
+                self._thresholds[slot] = self._rngs[slot].logistic(np.log(self._ending_weight),
+                                                                   size=AHEAD)
         self._mind.step(self._told(actions[live]), self._uniforms[live, ahead],
                         self._normals[live, ahead])
         self.age[live] += 1
         self._rewards[live] = (1.0 if self._mind.reward is None
                                else self._mind.reward[:self._live])
         if self._mind.done is not None:
-            self._ended[live] = self._mind.done[:self._live] > self._logits[live, ahead]
+            self._ended[live] = self._mind.done[:self._live] > self._thresholds[live, ahead]
         return self._rewards, self._ended
 
     def close(self) -> None:
