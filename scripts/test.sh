@@ -6,5 +6,6 @@ source "$(dirname "$0")/setup.sh"
 ruff check .
 mypy
 cfn-lint aws/stack.yaml
-# A module's tests stay in one process: they share what its fixtures make.
-exec python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile "$@"
+# A module's tests stay in one process: they share what its fixtures make. One process more than
+# cores: many tests wait, for another process or a clock.
+exec python -m pytest --numprocesses $(($(nproc) + 1)) --maxprocesses 4 --dist loadfile "$@"
