@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldmodels_repro.data.episodes import load_episode, split_episodes
+from worldmodels_repro.config import Vae
+from worldmodels_repro.data.episodes import episode_file, load_episode, split_episodes
 from worldmodels_repro.data.frame_pool import FRAME_BYTES, FramePool
 from worldmodels_repro.data.sequences import Sequences
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.stages.train_vae import _thinned
 from worldmodels_repro.storage import save_npz
 
 
@@ -135,3 +137,22 @@ def test_foreign_files_are_named(tmp_path: Path, arrays: dict[str, np.ndarray]) 
     save_npz(path, arrays)
     with pytest.raises(UserError, match=r"held-000000\.npz"):
         load_episode(tmp_path, "held-000000")
+
+
+def test_late_frames_get_the_share_that_is_asked_for(tmp_path: Path) -> None:
+    names = [f"held-{number:06d}" for number in range(20)]
+    for name in names:
+        save_npz(episode_file(tmp_path, name), {
+            "frames": np.repeat(np.arange(100, dtype=np.uint8), 64 * 64 * 3).reshape(
+                100, 64, 64, 3),
+            "actions": np.zeros((100, 1), np.float32), "rewards": np.zeros(100, np.float32),
+            "terminated": np.zeros(100, bool), "truncated": np.zeros(100, bool)})
+    lengths = dict.fromkeys(names, 100)
+    load, frames = _thinned(tmp_path, lengths, names, Vae(late=(80, 0.6)), seed=3)
+    steps = np.concatenate([load(name)[:, 0, 0, 0] for name in names])
+    assert (steps >= 80).sum() == 20 * 20  # none of the late ones is lost
+    assert np.mean(steps >= 80) == pytest.approx(0.6, abs=0.05)
+    assert frames == pytest.approx(len(steps), rel=0.05)
+    np.testing.assert_array_equal(load(names[0]), load(names[0]))
+    with pytest.raises(UserError, match=r"vae\.late"):
+        _thinned(tmp_path, lengths, names, Vae(late=(100, 0.6)), seed=3)

@@ -38,6 +38,26 @@ def test_kl_below_the_tolerance_costs_the_tolerance() -> None:
     assert loss == pytest.approx(64 * 64 * 3 * 0.25 + (2.0 + 4.5) / 2, rel=1e-6)
 
 
+def test_v_weighs_squares_and_fourth_powers_of_its_errors() -> None:
+    from worldmodels_repro.models.vae import VAE
+
+    vae = VAE(z=4, kl_tolerance=0.0, square_weight=3.0, fourth_weight=20.0)
+    frames = np.zeros((1, 64, 64, 3), np.uint8)
+    nothing = np.zeros((1, 4), np.float32)  # KL 0
+    picture = np.zeros((1, 64, 64, 3), np.float32)
+    picture[0, 5, 7] = (0.5, 0.1, 0.0)  # one pixel is wrong
+    loss = float(vae.compute_loss((frames, None), None, (picture, nothing, nothing)))
+    assert loss == pytest.approx(3 * (0.25 + 0.01) + 20 * (0.0625 + 0.0001), rel=1e-5)
+
+
+def test_a_rate_stands_still_then_cools_to_a_hundredth() -> None:
+    from worldmodels_repro.stages.train_vae import cooled
+
+    assert [cooled(0.2, 0.5, done) for done in (0.0, 0.5, 0.75, 1.0)] == pytest.approx(
+        [0.2, 0.2, 0.1, 0.002])
+    assert cooled(0.2, 0.0, 1.0) == 0.2
+
+
 def test_mixture_nll_is_scipys_log_density() -> None:
     from worldmodels_repro.models.mdn_rnn import mixture_nll
 

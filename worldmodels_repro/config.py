@@ -88,8 +88,19 @@ class Vae(Section):
     """Frames a step."""
     learning_rate: Rate = 1e-4
     """Adam's."""
+    cool: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Over this last share of the epochs the rate falls to a hundredth, in a straight line."""
     kl_tolerance: Annotated[float, Field(ge=0)] = 0.5
     """The KL term is max(KL, kl_tolerance * z): a budget each latent may spend freely."""
+    square_weight: Annotated[float, Field(gt=0)] = 1.0
+    """Weight of the sum of squared errors."""
+    fourth_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the sum of errors to the fourth power, added to it: a small thing missed whole
+    then weighs more than a large one that is a little off."""
+    late: tuple[Positive, Share] | None = None
+    """[N, share]: at least this share of the frames are of step N or later (None: as they are)."""
+    mirror: bool = False
+    """Half of the training frames are mirrored, left to right, where the game is symmetric."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Arithmetic of the layers; weights and losses are float32 either way. A CPU without bfloat16
     trains in float32 whatever is asked."""

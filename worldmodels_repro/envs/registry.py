@@ -33,6 +33,8 @@ class Game:
         low, high: (actions,) the range of each action.
         squash: C's tanh outputs (B, actions) -> actions in range, row by row.
         taken: actions (..., actions) -> one for all that the game does not tell apart.
+        mirrored: actions (..., actions) -> what they are in the game's mirror image; None where
+            left and right are not alike.
         solved: the score that counts as solved.
         milestones: scores on the way, whose price is worth knowing.
         max_steps: the longest episode that is judged.
@@ -50,6 +52,7 @@ class Game:
     high: np.ndarray
     squash: Callable[[np.ndarray], np.ndarray]
     taken: Callable[[np.ndarray], np.ndarray]
+    mirrored: Callable[[np.ndarray], np.ndarray] | None
     solved: float
     milestones: tuple[float, ...]
     max_steps: int
@@ -125,6 +128,7 @@ GAMES: dict[str, Game] = {
         high=np.array([1.0, 1.0, 1.0], np.float32),
         squash=_steer_gas_brake,
         taken=lambda actions: actions,
+        mirrored=lambda actions: actions * np.array([-1.0, 1.0, 1.0], np.float32),
         solved=900.0,
         milestones=(800.0, 850.0, 880.0, 900.0),
         max_steps=1000,
@@ -142,6 +146,7 @@ GAMES: dict[str, Game] = {
         high=np.array([1.0], np.float32),
         squash=lambda outputs: outputs.astype(np.float32),
         taken=take_cover.thirds,
+        mirrored=np.negative,
         solved=750.0,
         milestones=(400.0, 750.0, 1000.0),
         max_steps=take_cover.MAX_TICS,

@@ -17,13 +17,16 @@ class VAE(keras.Model):
     Args:
         z: latent dimensions.
         kl_tolerance: free nats of KL per latent dimension.
+        square_weight, fourth_weight: of the errors' second and fourth powers in the loss.
     """
 
-    def __init__(self, z: int = 32, kl_tolerance: float = 0.5, **kwargs: Any):
+    def __init__(self, z: int = 32, kl_tolerance: float = 0.5, square_weight: float = 1.0,
+                 fourth_weight: float = 0.0, **kwargs: Any):
         # No autocast: the noise stays float32 where the layers compute in bfloat16.
         super().__init__(autocast=False, **kwargs)
         self.z = z
         self.kl_tolerance = kl_tolerance
+        self.square_weight, self.fourth_weight = square_weight, fourth_weight
         dtype = self.dtype_policy
 
         # === Encoder (figure 22, left) ===
@@ -105,12 +108,20 @@ class VAE(keras.Model):
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None,
                      sample_weight: Any = None, training: bool = True) -> Any:
-        """Sum of squared errors plus the tolerated KL, mean over the batch (appendix A.1)."""
+        """Sum of squared errors plus the tolerated KL, mean over the batch (appendix A.1).
+
+        ``fourth_weight`` adds the sum of fourth powers; it is no part of the paper's loss.
+        """
         frames = ops.cast(x[0], "float32") / 255.0
         reconstruction, mu, logvar = y_pred
-        error = ops.mean(ops.sum(ops.square(frames - reconstruction), axis=(1, 2, 3)))
+        squares = ops.square(frames - reconstruction)  # (B, 64, 64, 3)
+        error = ops.mean(ops.sum(squares, axis=(1, 2, 3)))
         kl = kl_divergence(mu, logvar)  # (B,)
-        loss = error + ops.mean(ops.maximum(kl, self.kl_tolerance * self.z))
+        loss = self.square_weight * error + ops.mean(
+            ops.maximum(kl, self.kl_tolerance * self.z))
+        if self.fourth_weight:
+            fourths = ops.sum(ops.square(squares), axis=(1, 2, 3))  # (B,)
+            loss = loss + self.fourth_weight * ops.mean(fourths)
         for name, value in (("loss", loss), ("reconstruction", error), ("kl", ops.mean(kl))):
             self.metrics_by_name[name].update_state(value)
         return loss
@@ -129,6 +140,7 @@ def kl_divergence(mu: Any, logvar: Any) -> Any:
 def compiled_vae(settings: Vae, seed: int) -> VAE:
     """V ready to train, its first weights drawn from ``seed``."""
     keras.utils.set_random_seed(seed)
-    vae = VAE(settings.z, settings.kl_tolerance, dtype=settings.precision)
+    vae = VAE(settings.z, settings.kl_tolerance, settings.square_weight, settings.fourth_weight,
+              dtype=settings.precision)
     vae.compile(optimizer=keras.optimizers.Adam(settings.learning_rate))
     return vae

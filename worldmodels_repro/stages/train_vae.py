@@ -8,6 +8,7 @@ is on disk, so a run that was interrupted goes on with the next epoch, number fo
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from worldmodels_repro.data.episodes import (
     split_episodes,
 )
 from worldmodels_repro.data.frame_pool import FramePool
+from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.quiet import import_keras_quietly
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
@@ -35,6 +38,8 @@ SHOWN = 8  # fixed held-out frames whose reconstructions are drawn each epoch
 def run(stage_run: Run) -> None:
     """Train V for the epochs that are missing."""
     settings = stage_run.config.vae
+    if settings.mirror and GAMES[stage_run.config.game].mirrored is None:
+        raise UserError(f"{stage_run.config.game} has no mirror image: leave vae.mirror=false")
     folder = stage_run.begin("vae")
     if folder is None:
         return
@@ -43,7 +48,6 @@ def run(stage_run: Run) -> None:
                               stage_run.config.skip_bad_files)
     training, held_out = split_episodes(list(lengths), settings.validation, stage_run.config.seed)
     there_are = sum(lengths[name] for name in training)
-    frames = min(there_are, settings.frames_per_epoch or there_are)
     seed = episode_seed(stage_run.config.seed, "models", 2)
 
     # Keras takes seconds to import: after everything that can be refused.
@@ -67,8 +71,8 @@ def run(stage_run: Run) -> None:
     history = [row for row in load_csv(folder / "history.csv", "epoch", "val_loss")
                if row["epoch"] <= epoch]
     validation = _validation_frames(rollouts, held_out, settings, seed)
-    pool = FramePool(lambda name: load_episode(rollouts, name, ("frames",))["frames"],
-                     settings.pool_mib)
+    load, frames = _thinned(rollouts, lengths, training, settings, seed)
+    pool = FramePool(load, settings.pool_mib)
     writer = SummaryWriter(folder / "tensorboard")
     with Progress("vae", settings.epochs * frames, "frames", epoch * frames) as progress:
         progress.say(f"{device_line()} in {settings.precision}; {there_are} frames of "
@@ -77,6 +81,8 @@ def run(stage_run: Run) -> None:
         while epoch < settings.epochs:
             epoch += 1
             clock = time.monotonic()
+            vae.optimizer.learning_rate = cooled(settings.learning_rate, settings.cool,
+                                                 (epoch - 1) / settings.epochs)
             row = _train_epoch(vae, pool, training, frames, settings,
                                generator(seed, epoch), progress)
             row = {"epoch": epoch, **row, **_validate(vae, validation, settings),
@@ -100,10 +106,51 @@ def run(stage_run: Run) -> None:
                      best_val_loss=min(row["val_loss"] for row in history))
 
 
+def _thinned(rollouts: Path, lengths: dict[str, int], training: list[str], settings: Vae,
+             seed: int) -> tuple[Callable[[str], np.ndarray], int]:
+    """How an episode's training frames are read, and how many an epoch has.
+
+    Where ``settings.late`` asks for it, early frames are left out, each by a draw of its own that
+    is the same in every epoch.
+    """
+    early = there_are = sum(lengths[name] for name in training)
+    kept, first = 1.0, 0
+    if settings.late is not None:
+        first, share = settings.late
+        early = sum(min(lengths[name], first) for name in training)
+        late = there_are - early
+        kept = min(1.0, late * (1 - share) / (share * early))
+        if not late:
+            raise UserError(f"no episode has a step {first}: lower the first number of vae.late")
+    places = {name: number for number, name in enumerate(training)}
+
+    def load(name: str) -> np.ndarray:
+        frames = load_episode(rollouts, name, ("frames",))["frames"]
+        if kept == 1.0:
+            return frames
+        chosen = generator(seed, 1, places[name]).random(len(frames)) < kept
+        chosen[first:] = True
+        return frames[chosen]
+
+    frames = int(there_are - early + kept * early)
+    return load, min(frames, settings.frames_per_epoch or frames)
+
+
+def cooled(rate: float, cool: float, done: float) -> float:
+    """The learning rate when the share ``done`` of training is over.
+
+    It stands still, then falls to a hundredth over the last share ``cool``, in a straight line.
+    """
+    return rate if done <= 1 - cool else rate * max(0.01, (1 - done) / cool)
+
+
 def _train_epoch(vae: Any, pool: FramePool, episodes: list[str], frames: int, settings: Vae,
                  rng: np.random.Generator, progress: Progress) -> dict[str, float]:
     means, seen = Means(), 0
     for batch in pool.batches(episodes, min(settings.batch, frames), rng):
+        if settings.mirror:
+            turned = rng.random(len(batch)) < 0.5
+            batch[turned] = batch[turned, :, ::-1]
         noise = rng.standard_normal((len(batch), settings.z), np.float32)
         logs = vae.train_on_batch((batch, noise), return_dict=True)
         means.add(logs, len(batch))
