@@ -15,7 +15,7 @@ from benchmarks.report import Row
 from worldmodels_repro.config import Vae
 from worldmodels_repro.data.frame_pool import FRAME_BYTES, FramePool
 from worldmodels_repro.evolution.players import Players, WorldSpec
-from worldmodels_repro.models.quiet import import_keras_quietly
+from worldmodels_repro.training.quiet import import_keras_quietly
 
 EPISODE = 1000  # frames
 TRAIN_EVERY = 100  # batches drawn for each that is trained on
@@ -65,7 +65,7 @@ def _shares(pid: int) -> dict[str, float]:
 def _stream(episodes: int) -> tuple[float, float, int, int]:
     """An epoch's draws; training on each of them would take minutes and no more memory."""
     import_keras_quietly()
-    from worldmodels_repro.models.vae import compiled_vae
+    from worldmodels_repro.models.vae.vae import compiled_vae
 
     settings = Vae(precision="mixed_bfloat16")
     vae = compiled_vae(settings, 0)

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.bodies import INPUTS, UNITS, dream, memory_weights
 from benchmarks.measure import Stretch
 from worldmodels_repro.envs.car_racing import crop_and_resize
-from worldmodels_repro.models.quiet import import_keras_quietly
+from worldmodels_repro.training.quiet import import_keras_quietly
 
 Z, MIXTURES = 32, 5
 

@@ -14,10 +14,10 @@ from worldmodels_repro.config import Memory, Vae
 from worldmodels_repro.data.frame_pool import FramePool
 from worldmodels_repro.data.sequences import Sequences
 from worldmodels_repro.envs.car_racing import FastCarRacing
-from worldmodels_repro.models.quiet import import_keras_quietly
 from worldmodels_repro.progress import Progress
-from worldmodels_repro.stages.train_vae import _train_epoch
+from worldmodels_repro.stages.vae import _train_epoch
 from worldmodels_repro.storage import Arrays
+from worldmodels_repro.training.quiet import import_keras_quietly
 
 PRECISIONS = {"bf16": "mixed_bfloat16", "f32": "float32"}
 EPISODE = 500  # frames
@@ -70,7 +70,7 @@ def frames_of_drives(episodes: int, steps: int) -> list[np.ndarray]:
 
 def _project_vae(precision: str, episodes: int, size: int, batch: int) -> Stretch:
     import_keras_quietly()
-    from worldmodels_repro.models.vae import compiled_vae
+    from worldmodels_repro.models.vae.vae import compiled_vae
 
     drives = frames_of_drives(episodes, size)
     settings = Vae(batch=batch, precision=precision)  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ def _latents(count: int, sequence: int) -> list[Arrays]:
 
 def _project_memory(precision: str, sizes: dict[str, int], steps: int) -> Stretch:
     import_keras_quietly()
-    from worldmodels_repro.models.mdn_rnn import compiled_mdn_rnn
+    from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
 
     settings = Memory(precision=precision, **sizes)  # type: ignore[arg-type]
     memory = compiled_mdn_rnn(settings, Z, 3, 0)

@@ -12,7 +12,7 @@ from worldmodels_repro.data.episodes import episode_file, load_episode, split_ep
 from worldmodels_repro.data.frame_pool import FRAME_BYTES, FramePool
 from worldmodels_repro.data.sequences import Sequences
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.stages.train_vae import _thinned
+from worldmodels_repro.stages.vae import _thinned
 from worldmodels_repro.storage import save_npz
 
 

@@ -21,8 +21,9 @@ from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.envs.take_cover import SCREEN, TakeCover
 from worldmodels_repro.figures.held_out import Mixture
 from worldmodels_repro.run import Run
-from worldmodels_repro.stages import rollouts, train_memory
-from worldmodels_repro.stages.train_memory import validate
+from worldmodels_repro.stages import memory as train_memory
+from worldmodels_repro.stages import rollouts
+from worldmodels_repro.stages.memory import validate
 from worldmodels_repro.storage import Arrays, append_json_line, load_npz, save_npz
 from worldmodels_repro.worlds import agent, real
 from worldmodels_repro.worlds.agent import Body, Senses
@@ -310,7 +311,7 @@ def test_m_is_told_of_actions_in_training(taken: bool, told: list[float], tmp_pa
 
 def test_endings_weigh_ten_times() -> None:
     """Mistake 2: one ending among 200 steps must not drown."""
-    from worldmodels_repro.models.mdn_rnn import compiled_mdn_rnn
+    from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
 
     def done_loss(weight: float) -> float:
         memory = compiled_mdn_rnn(Memory(units=4, done=True, done_weight=weight,

@@ -11,7 +11,7 @@ from scipy import stats
 
 from worldmodels_repro.config import Memory, check_config
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.models.imagination import Imagination
+from worldmodels_repro.models.mdn_rnn.imagination import Imagination
 from worldmodels_repro.models.weights import weights_of
 from worldmodels_repro.storage import Arrays, save_npz
 from worldmodels_repro.worlds.dream import AHEAD, Dream, DreamWorld, load_starts
@@ -61,7 +61,7 @@ def test_a_step_is_kerass_m_and_the_draw_by_hand(temperature: float, restart: bo
 
     Fails with one mixture for all latents, with sigma * tau, and with tau on the noise alone.
     """
-    from worldmodels_repro.models.mdn_rnn import compiled_mdn_rnn
+    from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
 
     B, T, Z, A = 6, 5, 3, 2
     model = compiled_mdn_rnn(Memory(units=16, done=True, reward=True, restart_input=restart), Z, A,

@@ -14,9 +14,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.evolution.pool import Pool
 from worldmodels_repro.evolution.strategy import Strategy
 from worldmodels_repro.models.controller import ControllerShape
+from worldmodels_repro.pool import Pool
 from worldmodels_repro.storage import load_npz, save_npz
 from worldmodels_repro.worlds.episodes import play
 

@@ -3,7 +3,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from worldmodels_repro.models.fast_layers import OnePixelConv2DTranspose  # noqa: E402
+from worldmodels_repro.models.vae.fast_layers import OnePixelConv2DTranspose  # noqa: E402
 
 RNG = np.random.default_rng(0)
 

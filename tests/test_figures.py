@@ -11,17 +11,17 @@ import pytest
 
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
-from worldmodels_repro.envs.policies import UniformlyRandom
 from worldmodels_repro.envs.registry import GAMES
-from worldmodels_repro.figures import gif_file
-from worldmodels_repro.figures.gifs import record
 from worldmodels_repro.figures.held_out import held_out_episode, moments
 from worldmodels_repro.figures.layout import spread_out
+from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.stages import figures
 from worldmodels_repro.stages.figures import FIGURES, GIFS
 from worldmodels_repro.storage import load_json, load_npz
+from worldmodels_repro.watch import gif as gif_file
+from worldmodels_repro.watch.film import record
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_random_film_scores_what_the_judge_scored(tiny_run: Path, tmp_path: Path
 
 def test_memory_in_numpy_is_the_trained_one(tiny_run: Path) -> None:
     """Step by step in NumPy, M expects what the Keras model expects."""
-    from worldmodels_repro.models.mdn_rnn import compiled_mdn_rnn
+    from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
     from worldmodels_repro.models.weights import load_weights, set_weights
 
     run = Run(tiny_run, load_config(tiny_run / "config.yaml"))

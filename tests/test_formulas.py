@@ -8,12 +8,12 @@ from scipy import integrate, stats
 
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.models.controller import ControllerShape
-from worldmodels_repro.models.mixture import sample_mixture
+from worldmodels_repro.models.mdn_rnn.mixture import sample_mixture
 from worldmodels_repro.statistics import bootstrap_interval, summary
 
 
 def test_kl_is_the_integral_of_its_definition() -> None:
-    from worldmodels_repro.models.vae import kl_divergence
+    from worldmodels_repro.models.vae.vae import kl_divergence
 
     mu, logvar = np.array([[0.7, -1.2]]), np.array([[0.3, -2.0]])
 
@@ -27,7 +27,7 @@ def test_kl_is_the_integral_of_its_definition() -> None:
 
 
 def test_kl_below_the_tolerance_costs_the_tolerance() -> None:
-    from worldmodels_repro.models.vae import VAE
+    from worldmodels_repro.models.vae.vae import VAE
 
     vae = VAE(z=4, kl_tolerance=0.5)
     frames = np.zeros((2, 64, 64, 3), np.uint8)
@@ -39,7 +39,7 @@ def test_kl_below_the_tolerance_costs_the_tolerance() -> None:
 
 
 def test_v_weighs_squares_and_fourth_powers_of_its_errors() -> None:
-    from worldmodels_repro.models.vae import VAE
+    from worldmodels_repro.models.vae.vae import VAE
 
     vae = VAE(z=4, kl_tolerance=0.0, square_weight=3.0, fourth_weight=20.0)
     frames = np.zeros((1, 64, 64, 3), np.uint8)
@@ -51,7 +51,7 @@ def test_v_weighs_squares_and_fourth_powers_of_its_errors() -> None:
 
 
 def test_a_rate_stands_still_then_cools_to_a_hundredth() -> None:
-    from worldmodels_repro.stages.train_vae import cooled
+    from worldmodels_repro.stages.vae import cooled
 
     assert [cooled(0.2, 0.5, done) for done in (0.0, 0.5, 0.75, 1.0)] == pytest.approx(
         [0.2, 0.2, 0.1, 0.002])
@@ -59,7 +59,7 @@ def test_a_rate_stands_still_then_cools_to_a_hundredth() -> None:
 
 
 def test_mixture_nll_is_scipys_log_density() -> None:
-    from worldmodels_repro.models.mdn_rnn import mixture_nll
+    from worldmodels_repro.models.mdn_rnn.mdn_rnn import mixture_nll
 
     rng = np.random.default_rng(0)
     B, Z, K = 3, 4, 5
@@ -73,7 +73,7 @@ def test_mixture_nll_is_scipys_log_density() -> None:
 
 
 def test_mixture_nll_survives_a_far_target() -> None:
-    from worldmodels_repro.models.mdn_rnn import mixture_nll
+    from worldmodels_repro.models.mdn_rnn.mdn_rnn import mixture_nll
 
     far = mixture_nll(np.full((1, 1), 1e3, np.float32), np.zeros((1, 1, 1), np.float32),
                       np.zeros((1, 1, 1), np.float32), np.zeros((1, 1, 1), np.float32))

@@ -12,8 +12,8 @@ import pytest
 from worldmodels_repro.cli import main
 from worldmodels_repro.cloud.prices import load_prices
 from worldmodels_repro.config import load_config
+from worldmodels_repro.report.milestones import milestones
 from worldmodels_repro.run import Run
-from worldmodels_repro.stages.milestones import milestones
 from worldmodels_repro.storage import save_csv, save_json, save_json_lines
 
 ROOT = Path(__file__).parents[1]

@@ -14,13 +14,13 @@ import pytest
 
 from worldmodels_repro.config import Config, Memory, Vae
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.models import training
-from worldmodels_repro.models.mdn_rnn import MDNRNN, compiled_mdn_rnn
-from worldmodels_repro.models.recurrence import Recurrence
+from worldmodels_repro.models.mdn_rnn.mdn_rnn import MDNRNN, compiled_mdn_rnn
+from worldmodels_repro.models.mdn_rnn.recurrence import Recurrence
 from worldmodels_repro.models.runtime import Encoder
-from worldmodels_repro.models.training import resume_training, save_training
-from worldmodels_repro.models.vae import VAE, compiled_vae
+from worldmodels_repro.models.vae.vae import VAE, compiled_vae
 from worldmodels_repro.models.weights import load_weights, save_weights, set_weights, weights_of
+from worldmodels_repro.training import keras as training
+from worldmodels_repro.training.keras import resume_training, save_training
 
 
 def test_parameter_counts_of_the_paper() -> None:
@@ -162,8 +162,8 @@ def test_training_step_runs_on_jax() -> None:
     program = (
         "import numpy as np\n"
         "from worldmodels_repro.config import Memory, Vae\n"
-        "from worldmodels_repro.models.mdn_rnn import compiled_mdn_rnn\n"
-        "from worldmodels_repro.models.vae import compiled_vae\n"
+        "from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn\n"
+        "from worldmodels_repro.models.vae.vae import compiled_vae\n"
         "frames, noise = np.zeros((4, 64, 64, 3), np.uint8), np.zeros((4, 32), np.float32)\n"
         "print(compiled_vae(Vae(), 0).train_on_batch((frames, noise), return_dict=True))\n"
         "ones = np.ones((2, 5), np.float32)\n"

@@ -48,7 +48,7 @@ def test_a_mistake_ends_all_ranks_in_one_line(tmp_path: Path) -> None:
 
 def test_an_error_on_a_rank_ends_the_job_with_its_traceback(tmp_path: Path) -> None:
     script = tmp_path / "job.py"
-    script.write_text("from worldmodels_repro.evolution.pool import Pool\n"
+    script.write_text("from worldmodels_repro.pool import Pool\n"
                       "def prepare(): pass\n"
                       "def work(n): return 1 // (n - 3)\n"
                       "if __name__ == '__main__':\n"

@@ -329,7 +329,7 @@ def test_a_missing_extra_says_what_to_install() -> None:
                "from worldmodels_repro import cli\n"
                "def run(_): import vizdoom\n"
                "sys.modules['vizdoom'] = None\n"
-               "import worldmodels_repro.stages.info as info\n"
+               "import worldmodels_repro.verbs.info as info\n"
                "info.run = run\n"
                f"sys.exit(cli.main(['info', '--config', {str(TINY)!r}]))\n")
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

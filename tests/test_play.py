@@ -13,10 +13,10 @@ from PIL import Image
 
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.registry import GAMES
-from worldmodels_repro.figures.scenes import DreamScene
-from worldmodels_repro.figures.window import pressed, show
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.storage import load_csv, load_json, load_npz
+from worldmodels_repro.watch.scene import DreamScene
+from worldmodels_repro.watch.window import pressed, show
 from worldmodels_repro.worlds.dream import load_dream, load_starts
 
 DREAM = ("--set", "evolve.world=dream", "--set", "evolve.generations=2",

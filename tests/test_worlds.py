@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worldmodels_repro.envs.policies import RandomNetwork
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.evolution.players import WorldSpec
+from worldmodels_repro.policies.random import RandomNetwork
 from worldmodels_repro.worlds.agent import Body, Senses
 from worldmodels_repro.worlds.dream import Dream
 from worldmodels_repro.worlds.episodes import Played, play

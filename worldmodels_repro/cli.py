@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 VERBS = {
     "rollouts": ("worldmodels_repro.stages.rollouts", "collect episodes of the game"),
-    "vae": ("worldmodels_repro.stages.train_vae", "train V on their frames"),
-    "latents": ("worldmodels_repro.stages.encode", "encode the episodes with V"),
-    "memory": ("worldmodels_repro.stages.train_memory", "train M on the latents"),
+    "vae": ("worldmodels_repro.stages.vae", "train V on their frames"),
+    "latents": ("worldmodels_repro.stages.latents", "encode the episodes with V"),
+    "memory": ("worldmodels_repro.stages.memory", "train M on the latents"),
     "evolve": ("worldmodels_repro.stages.evolve", "evolve C with CMA-ES"),
     "evaluate": ("worldmodels_repro.stages.evaluate", "judge the agent on the unmodified game"),
     "figures": ("worldmodels_repro.stages.figures", "draw the figures and GIFs"),
-    "play": ("worldmodels_repro.stages.play", "watch the agent, or play, in the game or the dream"),
-    "results": ("worldmodels_repro.stages.results", "print the results table"),
-    "info": ("worldmodels_repro.stages.info", "print the resolved config and parameter counts"),
+    "play": ("worldmodels_repro.verbs.play", "watch the agent, or play, in the game or the dream"),
+    "results": ("worldmodels_repro.verbs.results", "print the results table"),
+    "info": ("worldmodels_repro.verbs.info", "print the resolved config and parameter counts"),
 }
 _DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up",
          errno.EROFS: "the disk is read-only", errno.EACCES: "permission is denied",
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             aws.run(options)
             return 0
         if options.verb == "doctor":
-            from worldmodels_repro import doctor
+            from worldmodels_repro.verbs import doctor
 
             return doctor.run(options.run or Path("logs"), options.remote)
         run = open_run(options.config, options.run, options.set, options.verb, options.remote)
@@ -95,13 +95,13 @@ def _call(run: Any, options: argparse.Namespace) -> None:
         own = {name: getattr(options, name)
                for name in ("world", "temperature", "human", "gif", "seed")}
     elif options.verb == "evaluate" and options.temperatures is not None:
-        module = "worldmodels_repro.stages.temperatures"
+        module = "worldmodels_repro.verbs.temperatures"
         own = {"temperatures": options.temperatures, "generations": options.generations}
     elif options.verb == "evaluate" and options.generations is not None:
         raise UserError("--generations is of the agents that --temperatures evolves: name some, "
                         "e.g. --temperatures 0.5,1.0,1.15")
     elif options.verb == "evaluate" and options.again:
-        module = "worldmodels_repro.stages.again"
+        module = "worldmodels_repro.verbs.again"
     with _for_readers_who_leave() if options.verb in ("results", "info") else nullcontext():
         importlib.import_module(module).run(run, **own)
 

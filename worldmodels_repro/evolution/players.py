@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldmodels_repro.envs.registry import Renderer
-from worldmodels_repro.evolution.pool import Pool
 from worldmodels_repro.models.controller import ControllerShape
+from worldmodels_repro.pool import Pool
 from worldmodels_repro.worlds.agent import Body
 from worldmodels_repro.worlds.dream import Dream, DreamWorld
 from worldmodels_repro.worlds.episodes import Played, World, play

@@ -17,7 +17,7 @@ from worldmodels_repro.data.episodes import (
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.style import needed
-from worldmodels_repro.models.recurrence import Recurrence
+from worldmodels_repro.models.mdn_rnn.recurrence import Recurrence
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.records import Marker
 from worldmodels_repro.run import Run

@@ -9,7 +9,7 @@ from worldmodels_repro.data.episodes import load_episode
 from worldmodels_repro.figures.frames import frame_rows
 from worldmodels_repro.figures.held_out import held_out_episode
 from worldmodels_repro.figures.style import BLUE, PAGE, needed, new_figure
-from worldmodels_repro.models.mixture import sample_mixture
+from worldmodels_repro.models.mdn_rnn.mixture import sample_mixture
 from worldmodels_repro.models.runtime import Decoder
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.run import Run

@@ -11,11 +11,11 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 
-from worldmodels_repro.envs.policies import UniformlyRandom, play_episode
 from worldmodels_repro.envs.registry import GAMES, Game
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import Players, WorldSpec
-from worldmodels_repro.evolution.pool import Pool
+from worldmodels_repro.policies.random import UniformlyRandom, play_episode
+from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import Judgement, Score, Summary
 from worldmodels_repro.run import Run, versions

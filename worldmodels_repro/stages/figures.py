@@ -13,22 +13,22 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from worldmodels_repro.config import load_config
-from worldmodels_repro.envs.policies import RandomPolicy, UniformlyRandom
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.curves import memory_curves, vae_curves
 from worldmodels_repro.figures.frames import reconstructions
-from worldmodels_repro.figures.gifs import film, record
 from worldmodels_repro.figures.latents import latents
 from worldmodels_repro.figures.predictions import dream_frames, predictions
-from worldmodels_repro.figures.scenes import DreamScene
 from worldmodels_repro.figures.scores import evaluation, generations
 from worldmodels_repro.figures.style import needed, paper, save
 from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.policies.random import RandomPolicy, UniformlyRandom
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.storage import load_npz
+from worldmodels_repro.watch.film import film, record
+from worldmodels_repro.watch.scene import DreamScene
 from worldmodels_repro.worlds.agent import Agent, DrivenByAgent, load_agent
 from worldmodels_repro.worlds.dream import load_dream
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from worldmodels_repro.config import Policy
 from worldmodels_repro.data.episodes import episode_file
-from worldmodels_repro.envs.policies import Brownian, Held, RandomNetwork, RandomPolicy
 from worldmodels_repro.envs.registry import GAMES, Game, Renderer
-from worldmodels_repro.evolution.pool import Pool
+from worldmodels_repro.policies.random import Brownian, Held, RandomNetwork, RandomPolicy
+from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import ManifestLine
 from worldmodels_repro.run import MIRRORED, Run, versions

@@ -11,7 +11,7 @@ import numpy as np
 from worldmodels_repro.envs.registry import GAMES, Game
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.controller import ControllerShape
-from worldmodels_repro.models.recurrence import Recurrence
+from worldmodels_repro.models.mdn_rnn.recurrence import Recurrence
 from worldmodels_repro.models.runtime import Encoder, Precision
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.records import AgentOrigin

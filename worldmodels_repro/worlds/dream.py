@@ -11,7 +11,7 @@ import numpy as np
 from worldmodels_repro.data.episodes import LATENTS, first_posteriors, load_episode
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.models.imagination import Imagination
+from worldmodels_repro.models.mdn_rnn.imagination import Imagination
 from worldmodels_repro.models.runtime import Precision
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.seeds import generator

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels_repro.envs.policies import RandomPolicy, UniformlyRandom
 from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.policies.random import RandomPolicy, UniformlyRandom
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import summary
 from worldmodels_repro.worlds.agent import Agent

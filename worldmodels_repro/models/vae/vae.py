@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from worldmodels_repro.config import Vae
-from worldmodels_repro.models.fast_layers import OnePixelConv2DTranspose
+from worldmodels_repro.models.vae.fast_layers import OnePixelConv2DTranspose
 
 
 class VAE(keras.Model):

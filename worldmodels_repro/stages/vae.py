@@ -25,12 +25,12 @@ from worldmodels_repro.data.episodes import (
 from worldmodels_repro.data.frame_pool import FramePool
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.models.quiet import import_keras_quietly
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import Means
 from worldmodels_repro.storage import Arrays, load_csv, save_csv, save_npz
+from worldmodels_repro.training.quiet import import_keras_quietly
 
 SHOWN = 8  # fixed held-out frames whose reconstructions are drawn each epoch
 
@@ -52,15 +52,15 @@ def run(stage_run: Run) -> None:
 
     # Keras takes seconds to import: after everything that can be refused.
     import_keras_quietly()
-    from worldmodels_repro.models.training import (
+    from worldmodels_repro.models.vae.vae import compiled_vae
+    from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
+    from worldmodels_repro.training.keras import (
         SummaryWriter,
         device_line,
         resume_training,
         save_training,
         usable_precision,
     )
-    from worldmodels_repro.models.vae import compiled_vae
-    from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
 
     settings = settings.model_copy(update={"precision": usable_precision(settings.precision)})
     vae = compiled_vae(settings, seed)

@@ -18,9 +18,9 @@ from worldmodels_repro.data.episodes import (
     load_episode,
 )
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.evolution.pool import Pool
 from worldmodels_repro.models.runtime import Encoder
 from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import MIRRORED, Run
 from worldmodels_repro.storage import Arrays, load_npz, save_npz

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from worldmodels_repro.envs.registry import Game
-from worldmodels_repro.figures.gifs import EVERY, Easel
-from worldmodels_repro.figures.scenes import Scene
+from worldmodels_repro.watch.film import EVERY, Easel
+from worldmodels_repro.watch.scene import Scene
 
 ZOOM = 2  # window pixels a picture's
 

@@ -23,12 +23,12 @@ from worldmodels_repro.data.episodes import (
 )
 from worldmodels_repro.data.sequences import Batch, Sequences
 from worldmodels_repro.envs.registry import GAMES
-from worldmodels_repro.models.quiet import import_keras_quietly
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import Means
 from worldmodels_repro.storage import load_csv, save_csv, save_npz
+from worldmodels_repro.training.quiet import import_keras_quietly
 
 
 def run(stage_run: Run) -> None:
@@ -55,15 +55,15 @@ def run(stage_run: Run) -> None:
 
     # Keras takes seconds to import: after everything that can be refused.
     import_keras_quietly()
-    from worldmodels_repro.models.mdn_rnn import compiled_mdn_rnn
-    from worldmodels_repro.models.training import (
+    from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
+    from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
+    from worldmodels_repro.training.keras import (
         SummaryWriter,
         device_line,
         resume_training,
         save_training,
         usable_precision,
     )
-    from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
 
     settings = settings.model_copy(update={"precision": usable_precision(settings.precision)})
     memory = compiled_mdn_rnn(settings, config.vae.z, GAMES[config.game].actions, seed)

@@ -10,13 +10,13 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from worldmodels_repro.envs.policies import RandomPolicy
 from worldmodels_repro.envs.registry import GAMES
-from worldmodels_repro.figures.gif_file import write_gif
-from worldmodels_repro.figures.scenes import GameScene, Scene
 from worldmodels_repro.figures.style import needed
 from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.policies.random import RandomPolicy
 from worldmodels_repro.run import Run
+from worldmodels_repro.watch.gif import write_gif
+from worldmodels_repro.watch.scene import GameScene, Scene
 
 EVERY, PACE = 10, 2.0  # a picture of every tenth step, at twice real time
 SIDE = 192  # pixels: V's frames, three times as large, and the game's height

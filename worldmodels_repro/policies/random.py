@@ -12,7 +12,7 @@ import numpy as np
 
 from worldmodels_repro.envs.registry import Game
 from worldmodels_repro.models.controller import ControllerShape
-from worldmodels_repro.models.recurrence import Recurrence
+from worldmodels_repro.models.mdn_rnn.recurrence import Recurrence
 from worldmodels_repro.models.runtime import Encoder
 from worldmodels_repro.storage import Arrays
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.evolution.pool import THREADS, ranks
+from worldmodels_repro.pool import THREADS, ranks
 from worldmodels_repro.run import versions
 
 GIB = 1 << 30
@@ -173,10 +173,10 @@ def _encoder() -> tuple[str, list[str]]:
 
 
 def _training() -> tuple[str, list[str]]:
-    from worldmodels_repro.models.quiet import import_keras_quietly
+    from worldmodels_repro.training.quiet import import_keras_quietly
 
     import_keras_quietly()
-    from worldmodels_repro.models.training import device_line, usable_precision
+    from worldmodels_repro.training.keras import device_line, usable_precision
 
     both = usable_precision("mixed_bfloat16") != "float32"
     return f"{device_line()}, {'bfloat16 and float32' if both else 'float32 (no bfloat16)'}", []

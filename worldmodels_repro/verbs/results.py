@@ -9,9 +9,9 @@ from worldmodels_repro.cloud.bill import price_of
 from worldmodels_repro.cloud.prices import load_prices
 from worldmodels_repro.progress import clock
 from worldmodels_repro.records import Marker
+from worldmodels_repro.report.milestones import milestones
 from worldmodels_repro.run import STAGES, Run
 from worldmodels_repro.stages.evaluate import judgement, table
-from worldmodels_repro.stages.milestones import milestones
 from worldmodels_repro.storage import load_csv, load_json
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.figures.gif_file import write_gif
-from worldmodels_repro.figures.gifs import film, frame_time
-from worldmodels_repro.figures.scenes import DreamScene, GameScene, Scene
 from worldmodels_repro.figures.style import needed
-from worldmodels_repro.figures.window import has_display, show
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.watch.film import film, frame_time
+from worldmodels_repro.watch.gif import write_gif
+from worldmodels_repro.watch.scene import DreamScene, GameScene, Scene
+from worldmodels_repro.watch.window import has_display, show
 from worldmodels_repro.worlds.agent import DrivenByAgent, load_agent
 from worldmodels_repro.worlds.dream import load_dream
 

@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from worldmodels_repro.envs.policies import RandomPolicy
 from worldmodels_repro.envs.registry import GAMES, Game
 from worldmodels_repro.models.runtime import Decoder, Encoder
+from worldmodels_repro.policies.random import RandomPolicy
 from worldmodels_repro.storage import Arrays
 from worldmodels_repro.worlds.agent import Agent
 from worldmodels_repro.worlds.dream import Dream, DreamWorld

@@ -6,15 +6,15 @@ import json
 
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.models.controller import ControllerShape
-from worldmodels_repro.models.quiet import import_keras_quietly
 from worldmodels_repro.run import STAGES, Run, versions
+from worldmodels_repro.training.quiet import import_keras_quietly
 
 
 def run(stage_run: Run) -> None:
     """Print what this config is, what it would train, and how far the run folder has come."""
     import_keras_quietly()
-    from worldmodels_repro.models.mdn_rnn import compiled_mdn_rnn
-    from worldmodels_repro.models.vae import compiled_vae
+    from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
+    from worldmodels_repro.models.vae.vae import compiled_vae
 
     config = stage_run.config
     actions = GAMES[config.game].actions

@@ -1,0 +1,1 @@
+"""V: the variational autoencoder, for training and for workers."""

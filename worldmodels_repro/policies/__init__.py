@@ -1,0 +1,1 @@
+"""Who acts: at random, or with V, M and C."""
