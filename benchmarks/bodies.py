@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.encode import encoder_weights
-from worldmodels_repro.models.runtime import Precision
+from worldmodels_repro.models.contracts import Precision
+from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
+from worldmodels_repro.models.vae.vision import Vision
 from worldmodels_repro.storage import Arrays
-from worldmodels_repro.worlds.agent import Body, untrained
+from worldmodels_repro.worlds.agent import Body
 from worldmodels_repro.worlds.dream import Dream
 
 UNITS, INPUTS = 256, 35  # M's units, and z and an action
@@ -17,19 +19,28 @@ def memory_weights(inputs: int = INPUTS, units: int = UNITS) -> Arrays:
     """M's LSTM as it is before any training."""
     shapes = {"lstm/kernel": (inputs, 4 * units), "lstm/recurrent_kernel": (units, 4 * units),
               "lstm/bias": (4 * units,)}
-    return untrained({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, 0)
+    return _untrained(shapes, inputs - 3).weights
+
+
+def _untrained(shapes: dict[str, tuple[int, ...]], z: int, restart_input: bool = False) -> MdnRnn:
+    weights = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    heads = "mdn/bias" in shapes
+    return MdnRnn(weights=weights, z=z, done=heads, reward=heads,
+                  restart_input=restart_input).untrained(0)
 
 
 def body(precision: Precision) -> Body:
     """The paper's CarRacing agent but for its controller."""
-    return Body("car_racing", encoder_weights(), memory_weights(), ("z", "h"), 0, True, True,
-                precision)
+    return Body(game="car_racing", vision=Vision(encoder_weights()),
+                memory=MdnRnn(weights=memory_weights(), z=32), inputs=("z", "h"), hidden=0,
+                bias=True, sample_z=True, precision=precision)
 
 
 def doom_body(precision: Precision) -> Body:
     """The paper's Doom agent but for its controller."""
-    return Body("take_cover", encoder_weights(64), memory_weights(66, 512), ("z", "c", "h"), 0,
-                False, True, precision, restart_input=True)
+    memory = MdnRnn(weights=memory_weights(66, 512), z=64, restart_input=True)
+    return Body(game="take_cover", vision=Vision(encoder_weights(64)), memory=memory,
+                inputs=("z", "c", "h"), hidden=0, bias=False, sample_z=True, precision=precision)
 
 
 def dream(units: int, z: int, precision: Precision) -> Dream:
@@ -37,10 +48,11 @@ def dream(units: int, z: int, precision: Precision) -> Dream:
     shapes = {"lstm/kernel": (z + 3, 4 * units), "lstm/recurrent_kernel": (units, 4 * units),
               "lstm/bias": (4 * units,), "mdn/kernel": (units, 15 * z + 2),
               "mdn/bias": (15 * z + 2,)}
-    memory = untrained({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, 0)
-    memory["mdn/bias"][15 * z] = -20.0  # no step is an ending
+    memory = _untrained(shapes, z)
+    memory.weights["mdn/bias"][15 * z] = -20.0  # no step is an ending
     starts = {name: np.zeros((1, z), np.float32) for name in ("mu", "logvar")}
-    return Dream("car_racing", memory, starts, ("z", "h"), True, True, False, 1.0, precision)
+    return Dream(game="car_racing", memory=memory, starts=starts, inputs=("z", "h"),
+                 temperature=1.0, precision=precision)
 
 
 def controllers(count: int, weights: int, seed: int) -> np.ndarray:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 
 from benchmarks.bodies import body, controllers, dream
+from benchmarks.encode import encoder_weights
 from benchmarks.loop import SLOTS, WAVES, project_loop
 from benchmarks.measure import Contender, Scale, Stretch, take_turns
 from benchmarks.plain import dream_steps
 from benchmarks.report import Row, compare
 from worldmodels_repro.envs.doom_engine import start_engine
-from worldmodels_repro.models.controller import ControllerShape
-from worldmodels_repro.models.runtime import Precision
+from worldmodels_repro.models.contracts import Precision
+from worldmodels_repro.models.vae.vision import Vision
+from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.worlds.dream import DreamWorld
 from worldmodels_repro.worlds.episodes import play
 
@@ -51,15 +54,20 @@ def dreams(scale: Scale) -> list[Row]:
 
 def _dreams(units: int, z: int, precision: Precision, steps: int) -> Stretch:
     data = dream(units, z, precision)
-    world = DreamWorld(data, DREAMS)
-    shape = ControllerShape(data.features, 3)
-    play(world, shape, controllers(DREAMS, shape.weights, 0), list(range(DREAMS)), 2)
+    world, agent = DreamWorld(data, DREAMS), replace(body(precision), memory=data.memory,
+                                                     vision=Vision(encoder_weights(z)))
+    count = agent.shape.weights
+
+    def driven(number: int) -> Controllers:
+        return Controllers(agent, controllers(DREAMS, count, number), DREAMS)
+
+    play(world, driven(0), list(range(DREAMS)), 2)
 
     def stretch(number: int) -> float:
-        drivers = controllers(DREAMS, shape.weights, number)
+        drivers = driven(number)
         seeds = list(range(number * DREAMS, (number + 1) * DREAMS))
         start = time.perf_counter()
-        played = play(world, shape, drivers, seeds, steps)
+        played = play(world, drivers, seeds, steps)
         return float(played.steps.sum()) / (time.perf_counter() - start)
 
     return stretch

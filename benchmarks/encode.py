@@ -231,13 +231,14 @@ def _tensorflow_program(weights: Weights, batch: int) -> Any:
 
 def _openvino(precision: Any) -> Callable[[], Callable[..., Call]]:
     def load() -> Callable[..., Call]:
-        from worldmodels_repro.models import runtime
+        from worldmodels_repro.models.runtime import import_openvino
+        from worldmodels_repro.models.vae.programs import Encoder
 
         # Counted as import time: the class imports the runtime only when it is built.
-        runtime._import_openvino()
+        import_openvino()
 
         def prepare(weights: Weights, batch: int, folder: Path) -> Call:
-            return runtime.Encoder(weights, batch, precision).encode
+            return Encoder(weights, batch, precision).encode
 
         return prepare
 

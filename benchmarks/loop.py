@@ -12,12 +12,14 @@ import gymnasium
 import numpy as np
 
 from benchmarks.bodies import body, controllers
+from benchmarks.encode import encoder_weights
 from benchmarks.env import rate
 from benchmarks.measure import Contender, Scale, Stretch, in_process, take_turns
 from benchmarks.plain import keras_loop
 from benchmarks.report import Row, compare
-from worldmodels_repro.envs.registry import GAMES
-from worldmodels_repro.models.runtime import Encoder, Precision
+from worldmodels_repro.models.contracts import Precision
+from worldmodels_repro.models.vae.programs import Encoder
+from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.worlds.agent import Body
 from worldmodels_repro.worlds.episodes import play
 from worldmodels_repro.worlds.real import RealWorld
@@ -66,38 +68,29 @@ def project_loop(build: Callable[[Precision], Body], precision: Precision, steps
     """A worker's world; a stretch plays ``episodes`` of ``steps`` steps, resets included."""
     agent = build(precision)
     world = RealWorld(agent, SLOTS, "fast")
-    play(world, agent.shape, controllers(SLOTS, agent.shape.weights, 0), list(range(SLOTS)), 2)
+    play(world, _driven(agent, SLOTS, 0), list(range(SLOTS)), 2)
 
     def stretch(number: int) -> float:
-        drivers = controllers(episodes, agent.shape.weights, number)
+        drivers = _driven(agent, episodes, number)
         seeds = list(range(number * episodes, (number + 1) * episodes))
         start = time.perf_counter()
-        played = play(world, agent.shape, drivers, seeds, steps)
+        played = play(world, drivers, seeds, steps)
         return float(played.steps.sum()) / (time.perf_counter() - start)
 
     return stretch
 
 
-class _RecordingWorld(RealWorld):
-    """Keeps every action that its cars take."""
-
-    def __init__(self, agent: Body, slots: int):
-        super().__init__(agent, slots, "fast")
-        self._squash = GAMES[agent.game].squash
-        self.actions: list[np.ndarray] = []  # each (slots, actions)
-
-    def step(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        self.actions.append(self._squash(outputs))
-        return super().step(outputs)
+def _driven(agent: Body, episodes: int, seed: int) -> Controllers:
+    return Controllers(agent, controllers(episodes, agent.shape.weights, seed), SLOTS)
 
 
 def record_drives(build: Callable[[Precision], Body], path: Path, steps: int) -> None:
     """Write what one batch of the loop does, for others to do after it from the same seeds."""
     agent = build("bf16")
-    world = _RecordingWorld(agent, SLOTS)
-    played = play(world, agent.shape, controllers(SLOTS, agent.shape.weights, 0),
-                  list(range(SLOTS)), steps)
-    np.savez(path, actions=np.stack(world.actions, axis=1), lengths=played.steps)
+    taken: list[np.ndarray] = []  # each (slots, actions)
+    played = play(RealWorld(agent, SLOTS, "fast"), _driven(agent, SLOTS, 0), list(range(SLOTS)),
+                  steps, watch=lambda seen, actions, *outcome: taken.append(actions.copy()))
+    np.savez(path, actions=np.stack(taken, axis=1), lengths=played.steps)
 
 
 def _gymnasium(drives: Path) -> Stretch:
@@ -128,7 +121,7 @@ def _replay(env: Any, drives: Path) -> Stretch:
 
 
 def _encoder(precision: Precision, calls: int) -> Stretch:
-    encoder = Encoder(body(precision).vae, SLOTS, precision)
+    encoder = Encoder(encoder_weights(), SLOTS, precision)
     encoder.frames[:] = np.random.default_rng(0).integers(0, 256, encoder.frames.shape, np.uint8)
     encoder.encode(encoder.frames)
 

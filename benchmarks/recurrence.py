@@ -10,7 +10,7 @@ from benchmarks.bodies import INPUTS, memory_weights
 from benchmarks.measure import Contender, Scale, Stretch, take_turns
 from benchmarks.plain import Z, lstm_steps
 from benchmarks.report import Row, compare
-from worldmodels_repro.models.mdn_rnn.recurrence import Recurrence
+from worldmodels_repro.models.mdn_rnn.cell import Recurrence
 
 CALLS = 2000
 

@@ -10,19 +10,24 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from worldmodels_repro.cli import count
 from worldmodels_repro.config import load_config
-from worldmodels_repro.envs.registry import GAMES, Game
+from worldmodels_repro.envs.game import Game
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.policies.random import Held, RandomPolicy, UniformlyRandom, play_episode
-from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.policies.dream_scores import play_in_dream
+from worldmodels_repro.policies.policy import EachEpisode, Player
+from worldmodels_repro.policies.random import Held, UniformlyRandom
+from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.statistics import bootstrap_interval
 from worldmodels_repro.worlds.dream import load_dream
-from worldmodels_repro.worlds.dream_scores import play_policies
+from worldmodels_repro.worlds.episodes import play
+from worldmodels_repro.worlds.frames import FramesWorld
 
 
 class Always:
@@ -31,12 +36,12 @@ class Always:
     def __init__(self, action: np.ndarray):
         self._action = action.astype(np.float32)
 
-    def act(self, frame: np.ndarray) -> np.ndarray:
-        """The action (A,), whatever the frame."""
+    def act(self, observation: np.ndarray) -> np.ndarray:
+        """The action (A,), whatever is seen."""
         return self._action
 
 
-POLICIES: dict[str, Callable[[Game, np.random.Generator], RandomPolicy]] = {
+POLICIES: dict[str, Callable[[Game, np.random.Generator], Player]] = {
     "uniformly random": UniformlyRandom,
     "held 1 to 10 steps": lambda game, rng: Held(game, rng, (1, 10)),
     "held 1 to 60 steps": lambda game, rng: Held(game, rng, (1, 60)),
@@ -70,19 +75,17 @@ def compare(run: Path, episodes: int) -> None:
     config = load_config(run / "config.yaml")
     if not (config.memory.done or config.memory.reward):
         raise UserError(f"M of {run} learned neither endings nor rewards: it has no score to dream")
-    game, dream = GAMES[config.game], load_dream(run, config)
+    game, dream = game_named(config.game), load_dream(run, config)
     print(f"| mean score of {episodes} | in the dream at {dream.temperature:g} | 95 % interval "
           f"| {game.judge_id} | 95 % interval |\n|---|---|---|---|---|")
-    env = game.make("fast")
+    world = FramesWorld(game, 1, "fast")
     dreamt, played = ([episode_seed(config.seed, purpose, k) for k in range(episodes)]
                       for purpose in ("dream", "validation"))
     for name, make in POLICIES.items():
-        players, again = ([make(game, generator(k, 1)) for k in range(episodes)] for _ in range(2))
-        scores = [play_episode(env, policy, seed)[0]
-                  for policy, seed in zip(again, played, strict=True)]
-        print(f"| {name} | {_cells(play_policies(dream, players, dreamt).returns)} "
-              f"| {_cells(np.array(scores))} |", flush=True)
-    env.close()
+        policy = EachEpisode(partial(make, game), 1)
+        scores = play(world, policy, played, game.max_steps).returns
+        print(f"| {name} | {_cells(play_in_dream(dream, policy, dreamt).returns)} "
+              f"| {_cells(scores)} |", flush=True)
 
 
 def _cells(scores: np.ndarray) -> str:

@@ -20,7 +20,7 @@ import pytest
 from conftest import command, refused
 
 from worldmodels_repro.config import load_config
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.envs.take_cover import (
     LEFT,
     MAX_TICS,
@@ -33,7 +33,7 @@ from worldmodels_repro.storage import load_json, load_json_lines
 
 ROOT = Path(__file__).parents[1]
 TINY = Path(__file__).parent / "tiny_doom.yaml"
-DOOM = GAMES["take_cover"]
+DOOM = game_named("take_cover")
 needs_vizdoom = pytest.mark.skipif(find_spec("vizdoom") is None,
                                    reason="vizdoom is not installed (pip install -e '.[doom]')")
 
@@ -187,8 +187,8 @@ def test_frames_are_means_over_areas_of_rows_0_to_199() -> None:
 
 PLAYER = """
 import os, sys
-from worldmodels_repro.envs.registry import GAMES
-env = GAMES["take_cover"].make("fast")
+from worldmodels_repro.envs.registry import game_named
+env = game_named("take_cover").make("fast")
 env.reset(seed=1)
 print(os.getpid(), flush=True)
 while True:

@@ -15,17 +15,22 @@ import gymnasium
 import numpy as np
 import pytest
 
-from worldmodels_repro.config import Memory, load_config
+from worldmodels_repro.config import Memory, Rollouts, load_config
 from worldmodels_repro.data.sequences import Sequences
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.envs.take_cover import SCREEN, TakeCover
 from worldmodels_repro.figures.held_out import Mixture
+from worldmodels_repro.models.mdn_rnn.cell import Recurrence
+from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
+from worldmodels_repro.models.vae.programs import Encoder
+from worldmodels_repro.models.vae.vision import Vision
+from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.run import Run
 from worldmodels_repro.stages import memory as train_memory
 from worldmodels_repro.stages import rollouts
 from worldmodels_repro.stages.memory import validate
 from worldmodels_repro.storage import Arrays, append_json_line, load_npz, save_npz
-from worldmodels_repro.worlds import agent, real
+from worldmodels_repro.worlds import real
 from worldmodels_repro.worlds.agent import Body, Senses
 from worldmodels_repro.worlds.dream import Dream, DreamWorld
 from worldmodels_repro.worlds.episodes import play
@@ -61,15 +66,15 @@ class Clockwork(gymnasium.Env[Any, Any]):
 
 @pytest.fixture
 def clockwork(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(GAMES["take_cover"]), "make",
+    monkeypatch.setattr(type(game_named("take_cover")), "make",
                         lambda self, renderer, render_mode=None: TakeCover(Clockwork()))
 
 
 def _collect(folder: Path, seeds: list[int], max_steps: int = 2100,
              min_steps: int = 1) -> list[dict[str, Any]]:
-    rollouts._prepare(rollouts.Collector(folder, "take_cover", "fast", max_steps, min_steps, 0,
-                                         (1, 10), 0.02, [], 0.0))
-    return [rollouts._collect(rollouts.Episode("held", seed, seed)) for seed in seeds]
+    settings = Rollouts(policies={"held": 1}, max_steps=max_steps, min_steps=min_steps)
+    collects = rollouts.Collection(folder=folder, game="take_cover", settings=settings, agents=[])()
+    return [collects(rollouts.Episode("held", seed, seed)) for seed in seeds]
 
 
 def test_a_file_is_one_episode_with_the_fatal_action_and_no_black_frame(
@@ -109,8 +114,15 @@ def _body(units: int = 8) -> Body:
     vae["encoder/logvar/kernel"][:] = 0.0  # sigmas of about 1
     memory = {"lstm/kernel": array(66, 4 * units), "lstm/recurrent_kernel": array(units, 4 * units),
               "lstm/bias": array(4 * units)}
-    return Body("take_cover", vae, memory, ("z", "c", "h"), 0, False, True, "f32",
-                restart_input=True)
+    return Body(game="take_cover", vision=Vision(vae),
+                memory=MdnRnn(weights=memory, z=64, done=True, restart_input=True),
+                inputs=("z", "c", "h"), hidden=0, bias=False, sample_z=True, precision="f32")
+
+
+def _whole(body: Body) -> MdnRnn:
+    """Its M, with a mixture that says nothing."""
+    assert isinstance(body.memory, MdnRnn)
+    return replace(body.memory, weights=body.memory.weights | BLANK)
 
 
 class _Spy:
@@ -119,7 +131,7 @@ class _Spy:
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.frames: list[np.ndarray] = []
         self.fed: list[list[np.ndarray]] = []
-        encode, step = agent.Encoder.encode, agent.Recurrence.step
+        encode, step = Encoder.encode, Recurrence.step
 
         def noting_encode(encoder: Any, frames: np.ndarray) -> Any:
             self.frames += list(frames.copy())
@@ -129,8 +141,8 @@ class _Spy:
             self.fed.append([block.copy() for block in inputs])
             step(memory, *inputs)
 
-        monkeypatch.setattr(agent.Encoder, "encode", noting_encode)
-        monkeypatch.setattr(agent.Recurrence, "step", noting_step)
+        monkeypatch.setattr(Encoder, "encode", noting_encode)
+        monkeypatch.setattr(Recurrence, "step", noting_step)
 
 
 def test_a_world_ends_with_the_game_and_shows_no_black_frame(
@@ -139,7 +151,8 @@ def test_a_world_ends_with_the_game_and_shows_no_black_frame(
     spy, body = _Spy(monkeypatch), _body()
     seeds = [1009, 2004, 3015, 4001, 5006]
     world = real.RealWorld(body, 2, "fast")
-    played = play(world, body.shape, np.zeros((5, body.shape.weights), np.float32), seeds, 12)
+    drivers = Controllers(body, np.zeros((5, body.shape.weights), np.float32), 2)
+    played = play(world, drivers, seeds, 12)
     np.testing.assert_array_equal(played.steps, [9, 4, 12, 1, 6])
     np.testing.assert_array_equal(played.returns, played.steps)
     assert min(int(frame.max()) for frame in spy.frames) > 0
@@ -260,10 +273,10 @@ def test_m_is_told_of_actions_in_the_game(taken: bool, told: list[float],
 @TOLD
 def test_m_is_told_of_actions_in_its_dream(taken: bool, told: list[float],
                                            monkeypatch: pytest.MonkeyPatch) -> None:
-    memory = _body().memory | BLANK
     starts = {name: np.zeros((1, 64), np.float32) for name in ("mu", "logvar")}
-    world = DreamWorld(Dream("take_cover", memory, starts, ("z", "c", "h"), True, False, True, 1.0,
-                             "f32", taken), 2)
+    world = DreamWorld(Dream(game="take_cover", memory=_whole(_body()), starts=starts,
+                             inputs=("z", "c", "h"), temperature=1.0, precision="f32",
+                             taken_actions=taken), 2)
     for slot in range(2):
         world.reset(slot, slot)
     heard: list[np.ndarray] = []
@@ -275,9 +288,8 @@ def test_m_is_told_of_actions_in_its_dream(taken: bool, told: list[float],
 @TOLD
 def test_m_is_told_of_actions_in_its_figures(taken: bool, told: list[float],
                                              monkeypatch: pytest.MonkeyPatch) -> None:
-    config = load_config(DOOM_CONFIG, [f"memory.taken_actions={taken}"])
-    weights = _body().memory | BLANK
-    spy, memory = _Spy(monkeypatch), Mixture(weights, config, 64)
+    spy = _Spy(monkeypatch)
+    memory = Mixture(_whole(_body()), game_named("take_cover").told(taken))
     for action in (0.5, -0.2):
         memory.step(np.zeros(64, np.float32), np.array([action], np.float32))
     np.testing.assert_array_equal([float(blocks[1][0, 0]) for blocks in spy.fed], np.float32(told))

@@ -11,11 +11,13 @@ from scipy import stats
 
 from worldmodels_repro.config import Memory, check_config
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.models.contracts import Precision
+from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.mdn_rnn.imagination import Imagination
 from worldmodels_repro.models.weights import weights_of
+from worldmodels_repro.policies.dream_scores import play_randomly
 from worldmodels_repro.storage import Arrays, save_npz
 from worldmodels_repro.worlds.dream import AHEAD, Dream, DreamWorld, load_starts
-from worldmodels_repro.worlds.dream_scores import play_randomly
 
 
 def arrays(z: int, actions: int, units: int, heads: int, seed: int = 0) -> Arrays:
@@ -37,8 +39,16 @@ def small_dream(done: float = -0.5, reward: float | None = None) -> Dream:
     memory["mdn/kernel"][:, 60:] = 0.0
     memory["mdn/bias"][60:] = [done] if reward is None else [done, reward]
     starts = {"mu": np.zeros((3, 4), np.float32), "logvar": np.zeros((3, 4), np.float32)}
-    return Dream("car_racing", memory, starts, ("z", "h"), True, reward is not None, False, 1.0,
-                 "f32")
+    return Dream(game="car_racing", starts=starts, inputs=("z", "h"), temperature=1.0,
+                 precision="f32",
+                 memory=MdnRnn(weights=memory, z=4, done=True, reward=reward is not None))
+
+
+def dreaming(weights: Arrays, z: int, done: bool, reward: bool, restart: bool, batch: int,
+             temperature: float = 1.0, precision: Precision = "f32") -> Imagination:
+    """M on its own."""
+    memory = MdnRnn(weights=weights, z=z, done=done, reward=reward, restart_input=restart)
+    return memory.dream(batch, temperature, precision)
 
 
 # --- what a step draws ---
@@ -69,7 +79,7 @@ def test_a_step_is_kerass_m_and_the_draw_by_hand(temperature: float, restart: bo
     rng = np.random.default_rng(0)
     for variable in model.trainable_variables:  # far from what training starts with
         variable.assign(rng.normal(0.0, 0.6, variable.shape))
-    mind = Imagination(weights_of(model), Z, True, True, restart, B, temperature)
+    mind = dreaming(weights_of(model), Z, True, True, restart, B, temperature)
     for row in range(B):
         mind.wake(row, rng.standard_normal(Z).astype(np.float32))
     inputs = np.zeros((B, T, Z + A + restart), np.float32)
@@ -107,7 +117,7 @@ def test_draws_have_the_tempered_distribution(temperature: float) -> None:
     memory = arrays(2, 1, 8, 0)
     memory["mdn/kernel"][:] = 0.0
     memory["mdn/bias"] = np.concatenate([np.tile(row, 2) for row in (logits, mu, log_sigma)])
-    mind = Imagination(memory, 2, False, False, False, n, temperature)
+    mind = dreaming(memory, 2, False, False, False, n, temperature)
     rng = np.random.default_rng(1)
     mind.step(np.zeros((n, 1), np.float32), rng.random((n, 2), np.float32),
               rng.standard_normal((n, 2), np.float32))
@@ -125,7 +135,7 @@ def test_draws_have_the_tempered_distribution(temperature: float) -> None:
 
 
 def test_a_low_temperature_is_sure_of_itself() -> None:
-    mind = Imagination(arrays(4, 2, 16, 0), 4, False, False, False, 8, 0.01)
+    mind = dreaming(arrays(4, 2, 16, 0), 4, False, False, False, 8, 0.01)
     for row in range(8):
         mind.wake(row, np.zeros(4, np.float32))
     rng = np.random.default_rng(0)
@@ -138,18 +148,18 @@ def test_a_low_temperature_is_sure_of_itself() -> None:
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
 def test_temperature_must_be_positive(temperature: float) -> None:
     with pytest.raises(ValueError, match="positive"):
-        Imagination(arrays(4, 2, 16, 0), 4, False, False, False, 8, temperature)
+        dreaming(arrays(4, 2, 16, 0), 4, False, False, False, 8, temperature)
 
 
 def test_weights_that_do_not_fit_the_heads_are_refused() -> None:
     with pytest.raises(ValueError, match="no mixtures"):
-        Imagination(arrays(4, 2, 16, 1), 4, False, False, False, 8)
+        dreaming(arrays(4, 2, 16, 1), 4, False, False, False, 8)
 
 
 def test_bf16_is_close_to_f32() -> None:
     """Fed the same latents, M's state and heads differ by a hundredth of their spread."""
     memory = arrays(32, 3, 256, 2)
-    rough, exact = (Imagination(memory, 32, True, True, False, 16, 1.0, precision)
+    rough, exact = (dreaming(memory, 32, True, True, False, 16, 1.0, precision)
                     for precision in ("bf16", "f32"))  # type: ignore[arg-type]
     rng = np.random.default_rng(2)
     for _ in range(50):
@@ -158,7 +168,8 @@ def test_bf16_is_close_to_f32() -> None:
             mind.z[:16] = z
             mind.step(actions.astype(np.float32), np.full((16, 32), 0.5, np.float32),
                       np.zeros((16, 32), np.float32))
-    for a, b in ((rough.h, exact.h), (rough.c, exact.c), (rough.done, exact.done),
+    for a, b in ((rough.state["h"], exact.state["h"]), (rough.state["c"], exact.state["c"]),
+                 (rough.done, exact.done),
                  (rough.reward, exact.reward)):
         assert a is not None
         assert b is not None
@@ -213,9 +224,11 @@ def test_a_dream_ends_where_the_logit_is_above_zero(logit: float, steps: int) ->
 
 def test_without_an_ending_head_only_time_ends_a_dream() -> None:
     dream = small_dream(9.0)
-    memory = dream.memory | {"mdn/kernel": dream.memory["mdn/kernel"][:, :60],
-                             "mdn/bias": dream.memory["mdn/bias"][:60]}
-    assert play_randomly(replace(dream, memory=memory, done=False), [1]).steps[0] == 1000
+    assert isinstance(dream.memory, MdnRnn)
+    weights = dream.memory.weights
+    memory = MdnRnn(z=4, weights=weights | {"mdn/kernel": weights["mdn/kernel"][:, :60],
+                                            "mdn/bias": weights["mdn/bias"][:60]})
+    assert play_randomly(replace(dream, memory=memory), [1]).steps[0] == 1000
 
 
 def test_the_reward_is_one_a_step_or_the_heads() -> None:

@@ -7,7 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +18,6 @@ from threadpoolctl import threadpool_limits
 
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.strategy import Strategy
-from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.storage import load_npz, save_npz
 from worldmodels_repro.worlds.episodes import play
@@ -91,7 +93,7 @@ def test_failed_candidates_rank_last() -> None:
 
 
 class Corridor:
-    """A world for tests: features are the position, reward is the output while it lasts."""
+    """A world for tests: features are the position, reward is the action while it lasts."""
 
     def __init__(self, slots: int):
         self.slots = slots
@@ -107,27 +109,39 @@ class Corridor:
     def features(self) -> np.ndarray:
         return self.position
 
-    def step(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.position += 1.0
-        return np.sign(outputs[:, 0]) * 1.0, self.position[:, 0] >= self.length
+        return np.sign(actions[:, 0]) * 1.0, self.position[:, 0] >= self.length
 
 
-SHAPE = ControllerShape(features=1, actions=1)
-FORWARD, BACKWARD = [0.0, 1.0], [0.0, -1.0]
+FORWARD, BACKWARD = 1.0, -1.0
+
+
+class Walker:
+    """Each episode one way."""
+
+    def __init__(self, ways: list[float], slots: int):
+        self.ways, self.actions = ways, np.zeros((slots, 1))
+
+    def reset(self, slot: int, seed: int, episode: int) -> None:
+        self.actions[slot] = self.ways[episode]
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        return self.actions
 
 
 @pytest.mark.parametrize("slots", [1, 3, 8])
 def test_every_episode_is_played_to_its_own_end(slots: int) -> None:
     seeds = [5, 1, 9, 2, 7]
-    weights = np.array([FORWARD, BACKWARD, FORWARD, FORWARD, BACKWARD], np.float32)
-    played = play(Corridor(slots), SHAPE, weights, seeds, max_steps=8)
+    ways = [FORWARD, BACKWARD, FORWARD, FORWARD, BACKWARD]
+    played = play(Corridor(slots), Walker(ways, slots), seeds, max_steps=8)
     np.testing.assert_array_equal(played.steps, [5, 1, 8, 2, 7])
     np.testing.assert_array_equal(played.returns, [5, -1, 8, 2, -7])
 
 
 def test_a_given_up_episode_is_charged_for_the_rest_of_its_time() -> None:
-    weights = np.array([BACKWARD, FORWARD], np.float32)
-    played = play(Corridor(2), SHAPE, weights, [100, 100], max_steps=50, patience=10)
+    walker = Walker([BACKWARD, FORWARD], 2)
+    played = play(Corridor(2), walker, [100, 100], max_steps=50, patience=10)
     np.testing.assert_array_equal(played.steps, [10, 50])
     np.testing.assert_array_equal(played.returns, [-50, 50])
 
@@ -136,8 +150,13 @@ def _square(x: int) -> int:
     return x * x
 
 
-def _nothing() -> None:
-    pass
+def _always(work: Callable[[Any], Any]) -> Callable[[], Callable[[Any], Any]]:
+    """Makes workers that do this."""
+    return partial(_same, work)
+
+
+def _same(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return work
 
 
 def _fail(x: int) -> int:
@@ -153,14 +172,14 @@ def _die_once(marker: str) -> str:
 
 
 def test_results_come_in_the_tasks_order() -> None:
-    with Pool(2, _nothing, ()) as pool:
-        assert list(pool.map(_square, range(20))) == [x * x for x in range(20)]
+    with Pool(_always(_square), 2) as pool:
+        assert list(pool.map(range(20))) == [x * x for x in range(20)]
 
 
 def test_a_killed_worker_is_replaced_and_its_tasks_done_again(tmp_path: Path) -> None:
     tasks = [str(tmp_path / name) for name in ("a", "b.dies", "c", "d", "e.dies", "f")]
-    with Pool(2, _nothing, ()) as pool:
-        assert list(pool.map(_die_once, tasks)) == tasks
+    with Pool(_always(_die_once), 2) as pool:
+        assert list(pool.map(tasks)) == tasks
 
 
 def _hang_once(marker: str) -> str:
@@ -178,28 +197,28 @@ def _hang(marker: str) -> None:
 def test_a_hung_worker_is_replaced_and_its_tasks_done_again(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tasks = [str(tmp_path / name) for name in ("a", "b.hangs", "c", "d")]
-    with Pool(2, _nothing, (), hang_after=10.0) as pool:
-        assert list(pool.map(_hang_once, tasks)) == tasks
+    with Pool(_always(_hang_once), 2, hang_after=10.0) as pool:
+        assert list(pool.map(tasks)) == tasks
     assert "no worker has finished a task for 10 s" in capsys.readouterr().err
 
 
 def test_workers_that_hang_again_and_again_end_the_run() -> None:
-    with (Pool(1, _nothing, (), hang_after=1.0) as pool,
+    with (Pool(_always(_hang), 1, hang_after=1.0) as pool,
           pytest.raises(UserError, match=r"3 times over.*evolve\.hang_after")):
-        list(pool.map(_hang, ["a"]))
+        list(pool.map(["a"]))
 
 
 def test_an_error_in_a_task_reaches_the_parent() -> None:
-    with Pool(2, _nothing, ()) as pool, pytest.raises(ZeroDivisionError, match="task 3"):
-        list(pool.map(_fail, [3]))
+    with Pool(_always(_fail), 2) as pool, pytest.raises(ZeroDivisionError, match="task 3"):
+        list(pool.map([3]))
 
 
 def test_workers_die_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     program = ("import os, time\n"
-               "from test_evolution import Pool, _nothing, _say_pid\n"
+               "from test_evolution import Pool, _always, _say_pid\n"
                "if __name__ == '__main__':\n"
-               "    pool = Pool(1, _nothing, ())\n"
-               "    print(next(pool.map(_say_pid, [0])), flush=True)\n"
+               "    pool = Pool(_always(_say_pid), 1)\n"
+               "    print(next(pool.map([0])), flush=True)\n"
                "    time.sleep(60)\n")
     (tmp_path / "parent.py").write_text(program)
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}

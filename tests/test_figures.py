@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -11,12 +12,13 @@ import pytest
 
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.figures.held_out import held_out_episode, moments
 from worldmodels_repro.figures.layout import spread_out
+from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.run import Run
-from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.stages import figures
 from worldmodels_repro.stages.figures import FIGURES, GIFS
 from worldmodels_repro.storage import load_json, load_npz
@@ -147,8 +149,8 @@ def test_random_film_scores_what_the_judge_scored(tiny_run: Path, tmp_path: Path
     judged = load_json(tiny_run / "evaluation" / "evaluation.json", dict)["episodes"]["random"][0]
     seed = episode_seed(run.config.evaluate.seed, "evaluation", 0)
     assert judged["seed"] == seed
-    player = UniformlyRandom(GAMES[run.config.game], generator(seed))
-    film = record(run, player, seed, tmp_path / "film.gif", judged["steps"], "random")
+    policy = EachEpisode(partial(UniformlyRandom, game_named(run.config.game)))
+    film = record(run, policy, seed, tmp_path / "film.gif", judged["steps"], "random")
     assert film.steps == judged["steps"]
     assert film.score == pytest.approx(judged["score"], abs=1e-3)
 

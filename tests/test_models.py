@@ -14,9 +14,9 @@ import pytest
 
 from worldmodels_repro.config import Config, Memory, Vae
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.models.mdn_rnn.cell import Recurrence
 from worldmodels_repro.models.mdn_rnn.mdn_rnn import MDNRNN, compiled_mdn_rnn
-from worldmodels_repro.models.mdn_rnn.recurrence import Recurrence
-from worldmodels_repro.models.runtime import Encoder
+from worldmodels_repro.models.vae.programs import Encoder
 from worldmodels_repro.models.vae.vae import VAE, compiled_vae
 from worldmodels_repro.models.weights import load_weights, save_weights, set_weights, weights_of
 from worldmodels_repro.training import keras as training

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from conftest import TINY, generations
+from conftest import TINY, command, generations
 
 HERE = Path(__file__).parent
 MPIRUN = Path(sys.executable).parent / "mpirun"
@@ -38,6 +38,19 @@ def test_numbers_do_not_depend_on_ranks(tiny_run: Path, tmp_path: Path, ranks: i
     assert generations(run) == generations(tiny_run)
 
 
+def test_two_pools_in_the_same_ranks_keep_to_their_own_worlds(tiny_run: Path,
+                                                              tmp_path: Path) -> None:
+    """C evolves in the dream, its mean is evaluated in the game: each rank serves both."""
+    words = ["evolve", "--config", TINY, "--set", "evolve.world=dream", "--set",
+             "evolve.select=real", "--run"]
+    local, spread = (_copy(tiny_run, tmp_path / name) for name in ("local", "spread"))
+    assert command(*words, local).returncode == 0
+    done = subprocess.run([MPIRUN, "-n", "3", *STAGE, *words, spread], capture_output=True,
+                          text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert generations(spread) == generations(local)
+
+
 def test_a_mistake_ends_all_ranks_in_one_line(tmp_path: Path) -> None:
     done = subprocess.run([MPIRUN, "-n", "3", *STAGE, "evolve", "--config", TINY, "--run",
                            tmp_path / "run"], capture_output=True, text=True, timeout=60)
@@ -49,11 +62,11 @@ def test_a_mistake_ends_all_ranks_in_one_line(tmp_path: Path) -> None:
 def test_an_error_on_a_rank_ends_the_job_with_its_traceback(tmp_path: Path) -> None:
     script = tmp_path / "job.py"
     script.write_text("from worldmodels_repro.pool import Pool\n"
-                      "def prepare(): pass\n"
                       "def work(n): return 1 // (n - 3)\n"
+                      "def make(): return work\n"
                       "if __name__ == '__main__':\n"
-                      "    with Pool(0, prepare, ()) as pool:\n"
-                      "        print(list(pool.map(work, range(8))))\n")
+                      "    with Pool(make, 0) as pool:\n"
+                      "        print(list(pool.map(range(8))))\n")
     done = subprocess.run([MPIRUN, "-n", "3", sys.executable, "-m", "mpi4py.futures", script],
                           capture_output=True, text=True, timeout=60,
                           env=os.environ | {"PYTHONPATH": str(HERE.parent)})

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import TINY, command, generations, refused
 
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.config import Rollouts
 from worldmodels_repro.stages import rollouts
 from worldmodels_repro.storage import load_csv, load_json, load_json_lines, load_npz, save_json
 from worldmodels_repro.worlds.agent import load_agent
@@ -228,11 +228,10 @@ def test_the_agent_collects_rollouts(tiny_run: Path, tmp_path: Path) -> None:
 
 def test_agents_drive_in_turn(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     agents = [load_agent(tiny_run), load_agent(tiny_run)]
-    monkeypatch.setattr(rollouts, "DrivenByAgent", lambda agent, rng, noise: agent)
-    rollouts._prepare(rollouts.Collector(Path(), "car_racing", "fast", 1, 1, 0, (1, 1), 0.02,
-                                         agents, 0.0))
-    drivers = [rollouts._make_policy(GAMES["car_racing"], rollouts.Episode("controller", number, 7))
-               for number in range(3)]
+    monkeypatch.setattr(rollouts, "policy_named", lambda name: lambda game, settings, agent: agent)
+    collects = rollouts.Collection(folder=Path(), game="car_racing", settings=Rollouts(),
+                                   agents=agents)()
+    drivers = [collects._policy(rollouts.Episode("controller", number, 7)) for number in range(3)]
     assert [id(driver) for driver in drivers] == [id(agents[i]) for i in (0, 1, 0)]
 
 

@@ -12,7 +12,8 @@ from conftest import command, refused
 from PIL import Image
 
 from worldmodels_repro.config import load_config
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.storage import load_csv, load_json, load_npz
 from worldmodels_repro.watch.scene import DreamScene
@@ -179,10 +180,9 @@ def test_keys_act_in_a_window(dream_run: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     import pygame
 
-    game = GAMES["car_racing"]
+    game = game_named("car_racing")
     config = load_config(dream_run / "config.yaml")
-    scene = DreamScene(load_dream(dream_run, config), load_weights(dream_run / "vae" /
-                                                                   "weights.npz"), None, 1)
+    scene = DreamScene(load_dream(dream_run, config), load_vision(dream_run), None, 1)
     taken: list[np.ndarray] = []
     step = scene.step
 
@@ -204,7 +204,7 @@ def test_keys_act_in_a_window(dream_run: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_keys_add_up_within_the_games_ranges() -> None:
-    game = GAMES["car_racing"]
+    game = game_named("car_racing")
     np.testing.assert_array_equal(pressed(game, set()), [0.0, 0.0, 0.0])
     np.testing.assert_array_equal(pressed(game, {"left", "right", "q"}), [0.0, 0.0, 0.0])
     np.testing.assert_allclose(pressed(game, {"left", "up", "down"}), [-1.0, 1.0, 0.8])

@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from worldmodels_repro.models.runtime import Affine, Decoder, Encoder
+from worldmodels_repro.models.runtime import Affine
+from worldmodels_repro.models.vae.programs import Decoder, Encoder
 
 Z = 32
 

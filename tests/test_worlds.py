@@ -7,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.evolution.players import WorldSpec
+from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
+from worldmodels_repro.models.vae.vision import Vision
+from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.policies.random import RandomNetwork
 from worldmodels_repro.worlds.agent import Body, Senses
 from worldmodels_repro.worlds.dream import Dream
-from worldmodels_repro.worlds.episodes import Played, play
+from worldmodels_repro.worlds.episodes import Played, World, play
 
 RNG = np.random.default_rng(0)
 
@@ -29,14 +32,23 @@ def _body(precision: str, inputs: tuple[str, ...] = ("z", "h")) -> Body:
         vae[f"encoder/conv{number}/bias"] = _array(out)
     memory = {"lstm/kernel": _array(35, 1024), "lstm/recurrent_kernel": _array(256, 1024),
               "lstm/bias": _array(1024)}
-    return Body("car_racing", vae, memory, inputs, 0, True, True, precision)  # type: ignore[arg-type]
+    return Body(game="car_racing", vision=Vision(vae), memory=MdnRnn(weights=memory, z=32),
+                inputs=inputs, hidden=0, bias=True, sample_z=True,
+                precision=precision)  # type: ignore[arg-type]
 
 
 def _dream(body: Body) -> Dream:
-    memory = body.memory | {"mdn/kernel": _array(256, 482), "mdn/bias": 0.3 * _array(482)}
-    memory["mdn/bias"][480] = -2.0  # endings now and then
+    assert isinstance(body.memory, MdnRnn)
+    weights = body.memory.weights | {"mdn/kernel": _array(256, 482), "mdn/bias": 0.3 * _array(482)}
+    weights["mdn/bias"][480] = -2.0  # endings now and then
     starts = {"mu": _array(5, 32), "logvar": _array(5, 32) - 1.0}
-    return Dream(body.game, memory, starts, body.inputs, True, True, False, 1.0, body.precision)
+    return Dream(game=body.game, memory=MdnRnn(weights=weights, z=32, done=True, reward=True),
+                 starts=starts, inputs=body.inputs, temperature=1.0, precision=body.precision)
+
+
+def _played(world: World, body: Body, weights: np.ndarray, seeds: list[int],
+            max_steps: int) -> Played:
+    return play(world, Controllers(body, weights, world.slots), seeds, max_steps)
 
 
 def _spec(kind: str, precision: str) -> WorldSpec:
@@ -57,8 +69,8 @@ def test_an_episode_does_not_depend_on_its_neighbours_or_its_batch(kind: str,
     seeds = list(range(7))
 
     def played(slots: int, order: list[int]) -> Played:
-        result = play(replace(spec, slots=slots).build(), shape, weights[order],
-                      [seeds[i] for i in order], 120)
+        result = _played(replace(spec, slots=slots).build(), spec.body, weights[order],
+                         [seeds[i] for i in order], 120)
         return Played(result.returns[np.argsort(order)], result.steps[np.argsort(order)])
 
     alone = [played(4, [i]) for i in range(7)]
@@ -131,14 +143,14 @@ def test_the_same_seed_is_the_same_episode_in_a_used_world(kind: str) -> None:
     spec = _spec(kind, "f32")
     weights = 0.3 * RNG.standard_normal((2, spec.body.shape.weights)).astype(np.float32)
     world = spec.build()
-    first = play(world, spec.body.shape, weights, [11, 12], 30)
-    play(world, spec.body.shape, weights, [13, 14], 50)
-    np.testing.assert_array_equal(play(world, spec.body.shape, weights, [11, 12], 30).returns,
+    first = _played(world, spec.body, weights, [11, 12], 30)
+    _played(world, spec.body, weights, [13, 14], 50)
+    np.testing.assert_array_equal(_played(world, spec.body, weights, [11, 12], 30).returns,
                                   first.returns)
 
 
 def test_random_networks_have_habits_of_their_own() -> None:
-    game = GAMES["car_racing"]
+    game = game_named("car_racing")
     frame = RNG.integers(0, 256, (64, 64, 3), np.uint8)
     means = []
     for seed in range(4):

@@ -8,16 +8,31 @@ what is allowed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.plugins import is_own
 
-Policy = Literal["network", "brownian", "held", "controller"]
+
+def _one_of(*names: str) -> Callable[[str], str]:
+    """Checks a name: one of these, or the place of a user's own."""
+
+    def check(name: str) -> str:
+        if name in names or is_own(name):
+            return name
+        raise ValueError(f"{name} is not known: {', '.join(names)} are, or path/to/file.py:NAME")
+
+    return check
+
+
+Policy = Annotated[str, AfterValidator(_one_of("network", "brownian", "held", "controller"))]
+GameName = Annotated[str, AfterValidator(_one_of("car_racing", "take_cover"))]
 Feature = Literal["z", "h", "c"]
 World = Literal["real", "dream"]
 
@@ -43,7 +58,8 @@ class Rollouts(Section):
 
     policies: dict[Policy, Annotated[int, Field(ge=0)]] = Field(
         default={"network": 10_000}, json_schema_extra=MORE)
-    """Episodes to collect with each policy: network, brownian, held, controller."""
+    """Episodes to collect with each policy: network, brownian, held, controller, or a way to make
+    your own at path/to/file.py:NAME."""
     renderer: Literal["fast", "original"] = "fast"
     """fast: the game's own dynamics, the picture in less time; original: the game's own."""
     max_steps: Positive = 1000
@@ -80,6 +96,8 @@ class Vae(Section):
 
     z: Annotated[int, Field(ge=1, le=1024)] = 32
     """Latent dimensions."""
+    layers: str = "paper"
+    """The table of V's layers: the paper's, or your own Layers at path/to/file.py:NAME."""
     epochs: Positive = Field(default=10, json_schema_extra=MORE)
     """Passes over the training frames."""
     frames_per_epoch: Positive | None = None
@@ -250,8 +268,8 @@ class Evaluate(Section):
 class Config(Section):
     """A whole run."""
 
-    game: Literal["car_racing", "take_cover"] = "car_racing"
-    """The world to learn."""
+    game: GameName = "car_racing"
+    """The world to learn: car_racing, take_cover, or your own Game at path/to/file.py:NAME."""
     seed: Annotated[int, Field(ge=0)] = 1
     """The run's seed; every other one is derived from it."""
     skip_bad_files: bool = Field(default=False, json_schema_extra=SPEED)
@@ -380,6 +398,13 @@ def _explain(error: ValidationError) -> str:
         known = ", ".join(section.model_fields)
         return f"unknown key {key}; known here: {known}"
     message = str(first["msg"]).removeprefix("Value error, ")
-    if not key or first["type"] == "value_error":
+    if not key or (first["type"] == "value_error" and key in _sections()):
         return message
+    if first["type"] == "value_error":
+        return f"{key}: {message}"
     return f"{key}: {first['input']!r} is not allowed: {message[0].lower()}{message[1:]}"
+
+
+def _sections() -> set[str]:
+    return {name for name, field in Config.model_fields.items()
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Section)}

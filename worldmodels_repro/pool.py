@@ -8,6 +8,7 @@ traceback. A rank can't be replaced: its death ends the job, and the next start 
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -17,8 +18,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnContext, SpawnProcess
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from worldmodels_repro.errors import UserError
 
@@ -27,25 +29,32 @@ Result = TypeVar("Result")
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DEATHS, _HANGS = 10, 3  # of workers, in one round of tasks, before it is no accident any more
+_numbers = itertools.count()
+_open: set[int] = set()
 
 
-class Pool:
-    """Workers that stay up, each prepared once by ``initializer(*initargs)``.
+class Pool(Generic[Task, Result]):
+    """Workers that stay up, each made once by ``make_worker()`` where it works.
 
     Args:
+        make_worker: () -> the function that does a task. It travels to the workers, so it is a
+            module's function, a ``functools.partial`` of one, or an object with plain fields.
         workers: processes; 0 is one for each core this process may use. Under an MPI launcher
-            the ranks beside the first one are the workers, whatever is asked for.
+            the ranks beside the first one are the workers, whatever is asked for; several pools
+            then share them, each with workers of its own.
         hang_after: seconds without any result after which workers count as hung; 0 never.
     """
 
-    def __init__(self, workers: int, initializer: Callable[..., None], initargs: tuple[Any, ...],
+    def __init__(self, make_worker: Callable[[], Callable[[Task], Result]], workers: int,
                  hang_after: float = 0.0):
         self.workers = ranks() - 1 or workers or len(os.sched_getaffinity(0))
-        self._initializer, self._initargs = initializer, initargs
+        self._number, self._make_worker = next(_numbers), make_worker
+        _open.add(self._number)
         self._hang_after, self._last_sign = hang_after, time.monotonic()
+        self._processes: list[SpawnProcess] = []
         self._executor = self._start()
 
-    def map(self, work: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
+    def map(self, tasks: Iterable[Task]) -> Iterator[Result]:
         """Do every task, yielding results in the tasks' order.
 
         Raises:
@@ -53,7 +62,7 @@ class Pool:
         """
         waiting = list(tasks)
         self._last_sign = time.monotonic()
-        futures = [self._submit(work, task) for task in waiting]
+        futures = [self._submit(task) for task in waiting]
         deaths = hangs = done = 0
         while done < len(waiting):
             try:
@@ -72,15 +81,15 @@ class Pool:
                 self._executor.shutdown(wait=False, cancel_futures=True)
                 self._executor = self._start()
                 self._last_sign = time.monotonic()
-                futures[done:] = [future if _has_result(future) else self._submit(work, task)
+                futures[done:] = [future if _has_result(future) else self._submit(task)
                                   for future, task in zip(futures[done:], waiting[done:],
                                                           strict=True)]
                 continue
             yield result
             done += 1
 
-    def _submit(self, work: Callable[[Task], Result], task: Task) -> Future[Result]:
-        future = self._executor.submit(work, task)
+    def _submit(self, task: Task) -> Future[Result]:
+        future: Future[Result] = self._executor.submit(_do, self._number, task)
         future.add_done_callback(self._note_sign)
         return future
 
@@ -106,38 +115,67 @@ class Pool:
             from mpi4py import MPI
 
             MPI.COMM_WORLD.Abort(2)
-        for worker in multiprocessing.active_children():
-            worker.kill()
+        for process in self._processes:
+            process.kill()
         if hangs >= _HANGS:
             raise UserError(f"{problem}, {hangs} times over: {advice}")
         print(f"workers: {problem}; new ones do theirs again", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Let the workers go."""
+        _open.discard(self._number)
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> Pool[Task, Result]:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> None:
+        _open.discard(self._number)
         self._executor.shutdown(wait=kind is None, cancel_futures=True)
         if kind is not None:
             # The tasks that run now are of no use any more; some last minutes.
-            for worker in multiprocessing.active_children():
-                worker.terminate()
+            for process in self._processes:
+                process.terminate()
 
     def _start(self) -> Executor:
-        # One thread a worker: set where BLAS reads it, before the worker loads BLAS.
-        for name in THREADS:
-            os.environ[name] = "1"
+        made = (self._number, self._make_worker, frozenset(_open))
         if ranks() > 1:
             from mpi4py.futures import MPIPoolExecutor
 
-            return MPIPoolExecutor(initializer=_prepare,
-                                   initargs=(self._initializer, self._initargs))
-        return ProcessPoolExecutor(self.workers, multiprocessing.get_context("spawn"),
-                                   _prepare, (self._initializer, self._initargs))
+            return MPIPoolExecutor(initializer=_prepare, initargs=made)
+        self._processes = []
+        return ProcessPoolExecutor(self.workers, _OneThreadEach(self._processes), _prepare, made)
+
+
+class _OneThreadEach(SpawnContext):
+    """Spawns workers of one thread, and keeps a list of them."""
+
+    def __init__(self, made: list[SpawnProcess]):
+        super().__init__()
+        self._made = made
+
+    def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]  # noqa: N802
+        """A process to start."""
+        process = _OneThread(*args, **options)
+        self._made.append(process)
+        return process
+
+
+class _OneThread(SpawnProcess):
+    """Told so where BLAS reads it, before the worker loads BLAS."""
+
+    def start(self) -> None:
+        before = {name: os.environ.get(name) for name in THREADS}
+        os.environ.update(dict.fromkeys(THREADS, "1"))
+        try:
+            super().start()
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def ranks() -> int:
@@ -150,11 +188,23 @@ def _has_result(future: Future[Any]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
 
 
-def _prepare(initializer: Callable[..., None], initargs: tuple[Any, ...]) -> None:
-    # Ctrl-C is the parent's to answer: it ends the workers itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_the_parent, daemon=True).start()
-    initializer(*initargs)
+_workers: dict[int, Callable[[Any], Any]] = {}
+"""In a worker: what does the tasks of each pool. MPI ranks may serve several pools."""
+
+
+def _prepare(number: int, make_worker: Callable[[], Callable[[Any], Any]],
+             still_open: frozenset[int]) -> None:
+    for gone in _workers.keys() - still_open:
+        del _workers[gone]
+    if not _workers:
+        # Ctrl-C is the parent's to answer: it ends the workers itself.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=_die_with_the_parent, daemon=True).start()
+    _workers[number] = make_worker()
+
+
+def _do(number: int, task: Any) -> Any:
+    return _workers[number](task)
 
 
 def _die_with_the_parent() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from worldmodels_repro.cloud.prices import Machine, Prices
 from worldmodels_repro.cloud.rates import GAME, Rates
 from worldmodels_repro.config import Config
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 
 KINDS = {"rollouts": "cores", "vae": "gpu", "latents": "gpu", "memory": "gpu",
@@ -85,7 +85,7 @@ def estimate(config: Config, stage: str, machine: Machine, rates: Rates) -> Esti
                  "cores, a GPU is faster")
     elif stage == "evaluate":
         steps = (config.evaluate.episodes + config.evaluate.random_episodes) \
-            * GAMES[config.game].max_steps
+            * game_named(config.game).max_steps
         rate = rates.loop(False, original=True)
         seconds = steps / (rate * machine.cores)
         basis = f"at most {steps:,} steps at {rate:,.0f} steps/s a core"
@@ -124,7 +124,7 @@ def evolution(config: Config, machine: Machine, nodes: int, rates: Rates, serial
     playing = seconds(episodes, settings.max_steps)
     generation = serial + playing
     whole = settings.generations * generation + _evaluations(config) * seconds(
-        settings.evaluate_rollouts, GAMES[config.game].max_steps)
+        settings.evaluate_rollouts, game_named(config.game).max_steps)
     least = episodes * settings.max_steps / (
         _loop(config, rates, float(settings.slots)) * machine.cores * nodes)
     return Row(nodes, machine.cores * nodes, generation, least / generation, whole / 3600,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldmodels_repro.envs.registry import Renderer
-from worldmodels_repro.models.controller import ControllerShape
+from worldmodels_repro.envs.game import Renderer
+from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.worlds.agent import Body
 from worldmodels_repro.worlds.dream import Dream, DreamWorld
@@ -30,8 +30,12 @@ class WorldSpec:
             return DreamWorld(self.dream, self.slots)
         return RealWorld(self.body, self.slots, self.renderer)
 
+    def __call__(self) -> PlaysChunks:
+        """A worker in it."""
+        return PlaysChunks(self)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Chunk:
     """Episodes that one worker plays in one go.
 
@@ -50,19 +54,16 @@ class Chunk:
     patience: int
 
 
-_world: World
-_shape: ControllerShape
+class PlaysChunks:
+    """A worker: its world, and C's shape."""
 
+    def __init__(self, spec: WorldSpec):
+        self._body, self._world = spec.body, spec.build()
 
-def _prepare(spec: WorldSpec) -> None:
-    global _world, _shape
-    _shape = spec.body.shape
-    _world = spec.build()
-
-
-def _play(chunk: Chunk) -> Played:
-    return play(_world, _shape, chunk.controllers[chunk.driver], chunk.seeds, chunk.max_steps,
-                chunk.patience)
+    def __call__(self, chunk: Chunk) -> Played:
+        """Play the chunk's episodes."""
+        policy = Controllers(self._body, chunk.controllers[chunk.driver], self._world.slots)
+        return play(self._world, policy, chunk.seeds, chunk.max_steps, chunk.patience)
 
 
 class Players:
@@ -78,7 +79,7 @@ class Players:
     """
 
     def __init__(self, spec: WorldSpec, workers: int, chunk: int, hang_after: float = 0.0):
-        self._pool = Pool(workers, _prepare, (spec,), hang_after)
+        self._pool: Pool[Chunk, Played] = Pool(spec, workers, hang_after)
         self._chunk = chunk
 
     def play(self, controllers: np.ndarray, driver: np.ndarray, seeds: list[int],
@@ -89,9 +90,10 @@ class Players:
         for first in range(0, len(seeds), size):
             part = slice(first, first + size)
             used, driver_here = np.unique(driver[part], return_inverse=True)
-            chunks.append(Chunk(controllers[used].astype(np.float32), driver_here, seeds[part],
-                                max_steps, patience))
-        played = list(self._pool.map(_play, chunks))
+            chunks.append(Chunk(controllers=controllers[used].astype(np.float32),
+                                driver=driver_here, seeds=seeds[part], max_steps=max_steps,
+                                patience=patience))
+        played = list(self._pool.map(chunks))
         return Played(np.concatenate([part.returns for part in played]),
                       np.concatenate([part.steps for part in played]))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from worldmodels_repro.config import Config
 from worldmodels_repro.data.episodes import (
     LATENTS,
     episode_file,
@@ -14,15 +14,14 @@ from worldmodels_repro.data.episodes import (
     load_episode,
     split_episodes,
 )
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.style import needed
-from worldmodels_repro.models.mdn_rnn.recurrence import Recurrence
-from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.models.mdn_rnn.forward import MdnRnn, load_mdn_rnn
 from worldmodels_repro.records import Marker
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import generator
-from worldmodels_repro.storage import Arrays, load_json
+from worldmodels_repro.storage import load_json
 
 MOST = 20  # held-out episodes that are looked through
 WINDOW = 100  # steps shown
@@ -33,28 +32,19 @@ class Mixture:
     """M from the start of an episode: each step's mixture of the next latent (section 2.3).
 
     Args:
-        weights: M's named weights.
-        config: the run's, for the number of mixtures and what M is fed.
-        z: latent dimensions.
+        memory: M.
+        told: what M is told of actions.
     """
 
-    def __init__(self, weights: Arrays, config: Config, z: int):
-        self._recurrence = Recurrence(weights, 1)
-        self._kernel, self._bias = weights["mdn/kernel"], weights["mdn/bias"]
-        self._shape = (3, z, config.memory.mixtures)
-        self._told = GAMES[config.game].told(config.memory.taken_actions)
-        self._restart = np.ones((1, 1), np.float32) if config.memory.restart_input else None
+    def __init__(self, memory: MdnRnn, told: Callable[[np.ndarray], np.ndarray]):
+        self._follower, self._head, self._told = memory.follow(1), memory.head, told
+        self._kernel, self._bias = memory.weights["mdn/kernel"], memory.weights["mdn/bias"]
 
     def step(self, z: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """z (z,), action (A,) -> normalised log-weights, mu, log sigma, each (z, K)."""
-        blocks = [z[None], self._told(action[None])]
-        if self._restart is not None:
-            blocks.append(self._restart)
-        self._recurrence.step(*blocks)
-        if self._restart is not None:
-            self._restart[:] = 0.0
-        outputs = (self._recurrence.h @ self._kernel + self._bias)[0]
-        logits, mu, log_sigma = outputs[:int(np.prod(self._shape))].reshape(self._shape)
+        self._follower.step(z[None], self._told(action[None]))
+        outputs = (self._follower.state["h"] @ self._kernel + self._bias)[0]
+        logits, mu, log_sigma, _, _ = self._head.split(outputs)
         shifted = logits - logits.max(axis=-1, keepdims=True)
         return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), mu, log_sigma
 
@@ -78,8 +68,8 @@ class HeldOut:
         mu: (T, z) the posteriors' means.
         actions: (T, A).
         first, steps: the window to show: steps first, ... have a next one.
-        weights: M's.
-        config: the run's.
+        model: M.
+        told: what it is told of actions.
     """
 
     name: str
@@ -88,12 +78,12 @@ class HeldOut:
     actions: np.ndarray
     first: int
     steps: int
-    weights: Arrays
-    config: Config
+    model: MdnRnn
+    told: Callable[[np.ndarray], np.ndarray]
 
     def memory(self, steps: int = 0) -> Mixture:
         """M after the first ``steps`` steps of the episode."""
-        memory = Mixture(self.weights, self.config, self.z.shape[1])
+        memory = Mixture(self.model, self.told)
         for t in range(steps):
             memory.step(self.z[t], self.actions[t])
         return memory
@@ -115,7 +105,7 @@ def held_out_episode(run: Run) -> HeldOut:
     Raises:
         UserError: there is no M, or no latents.
     """
-    weights = load_weights(needed(run.folder("memory") / "weights.npz", "memory"))
+    needed(run.folder("memory") / "weights.npz", "memory")
     latents = run.folder("latents")
     episodes = {name: load_episode(latents, name, LATENTS) for name in _held_out(run)[:MOST]}
     episodes = {name: episode for name, episode in episodes.items() if len(episode["mu"]) > 2}
@@ -125,10 +115,13 @@ def held_out_episode(run: Run) -> HeldOut:
     name = max(mus, key=lambda name: _liveliest(mus[name])[0])
     mu = mus[name]
     first = _liveliest(mu)[1]
+    game = game_named(run.config.game)
     sigma = np.exp(0.5 * episodes[name]["logvar"].astype(np.float32))
     z = mu + sigma * generator(0).standard_normal(mu.shape, np.float32)
     return HeldOut(name, z, mu, episodes[name]["actions"].astype(np.float32), first,
-                   min(WINDOW, len(mu) - 1 - first), weights, run.config)
+                   min(WINDOW, len(mu) - 1 - first),
+                   load_mdn_rnn(run.path, run.config.memory, mu.shape[1], game.actions),
+                   game.told(run.config.memory.taken_actions))
 
 
 def _liveliest(mu: np.ndarray) -> tuple[float, int]:

@@ -16,7 +16,7 @@ from worldmodels_repro.data.episodes import (
     kept_episodes,
     load_episode,
 )
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.layout import embed, spread_out
 from worldmodels_repro.figures.style import GREY, PAGE, new_figure
@@ -65,7 +65,7 @@ def latents(run: Run) -> Figure:
     _plain(ax)
     _thumbnails(ax, run, points, sample)
     panels = (
-        (GAMES[run.config.game].first_action, sample.action, "managua"),
+        (game_named(run.config.game).first_action, sample.action, "managua"),
         ("return so far", sample.score, "viridis"),
         ("reward of a step, ±0.5 s", sample.pace, "viridis"),
     )
@@ -89,7 +89,7 @@ def _sample(run: Run) -> Sample:
         raise UserError(f"{folder} holds no latents (the stage 'latents' writes them)")
     evenly = np.linspace(0, len(encoded) - 1, min(EPISODES, len(encoded))).astype(int)
     episodes = [encoded[place] for place in evenly]
-    half_second = GAMES[run.config.game].fps // 2  # in steps
+    half_second = game_named(run.config.game).fps // 2  # in steps
     parts = []
     for index, name in enumerate(episodes):
         episode = load_episode(folder, name, LATENTS)

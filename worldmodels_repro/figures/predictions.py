@@ -10,8 +10,7 @@ from worldmodels_repro.figures.frames import frame_rows
 from worldmodels_repro.figures.held_out import held_out_episode
 from worldmodels_repro.figures.style import BLUE, PAGE, needed, new_figure
 from worldmodels_repro.models.mdn_rnn.mixture import sample_mixture
-from worldmodels_repro.models.runtime import Decoder
-from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import generator
 
@@ -58,7 +57,7 @@ def dream_frames(run: Run) -> Figure:
         UserError: there is no V or M, no latents, or no rollouts.
     """
     episode = held_out_episode(run)
-    weights = load_weights(needed(run.folder("vae") / "weights.npz", "vae"))
+    needed(run.folder("vae") / "weights.npz", "vae")
     real = load_episode(run.folder("rollouts"), episode.name, ("frames",))["frames"]
     first = episode.first
     ahead = np.array([k for k in AHEAD if first + k < len(episode.z)])
@@ -68,7 +67,7 @@ def dream_frames(run: Run) -> Figure:
     for action in episode.actions[first:first + ahead[-1]]:
         z = sample_mixture(*dreamer.step(z, action), temperature=1.0, rng=rng)
         dreamt.append(z)
-    decoder = Decoder(weights, len(ahead))
+    decoder = load_vision(run.path, run.config.vae.layers).decoder(len(ahead))
     latents = {"V": episode.mu[first + ahead], "M, fed\nby V": expected[ahead - 1],
                "M, fed\nby M": np.array(dreamt)[ahead - 1]}
     rows = {"frame": real[first + ahead]} | {

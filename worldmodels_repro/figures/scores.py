@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.style import (
     BLUE,
@@ -62,7 +62,7 @@ def generations(run: Run) -> Figure:
                     markersize=3 if few else 1.5, elinewidth=0.8 if few else 0.5,
                     capsize=1.5 if few else 0.0, label="CMA mean, other seeds",
                     clip_on=False, zorder=3)
-    _solved_line(ax, GAMES[run.config.game].solved)
+    _solved_line(ax, game_named(run.config.game).solved)
     ax.set(xlabel="generation", ylabel="return of an episode", xlim=(0, x[-1]))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     _steps_axis(ax, x, table["steps"],

@@ -14,8 +14,8 @@ import numpy as np
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.storage import Arrays, load_npz, save_npz
 
-_ENCODER = {"conv1", "conv2", "conv3", "conv4", "mu", "logvar"}
-_DECODER = {"dense", "deconv1", "deconv2", "deconv3", "deconv4"}
+_PARTS = {"conv": "encoder/", "mu": "encoder/", "logvar": "encoder/",
+          "dense": "decoder/", "deconv": "decoder/"}
 
 
 def weights_of(model: Any) -> Arrays:
@@ -82,5 +82,5 @@ def _name(variable: Any) -> str:
     layer, kind = variable.path.split("/")[-2:]
     if layer == "lstm_cell":
         layer = "lstm"
-    part = "encoder/" if layer in _ENCODER else "decoder/" if layer in _DECODER else ""
+    part = _PARTS.get(layer.rstrip("0123456789"), "")
     return f"{part}{layer}/{kind}"

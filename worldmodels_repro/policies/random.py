@@ -1,38 +1,18 @@
 """Who plays while V and M gather what the world looks like (appendix A.1: "random rollouts").
 
-A policy is a function from frames to actions with a memory of its own, fresh each episode.
+Each acts for one episode, and is made fresh for the next; :class:`policies.policy.EachEpisode`
+makes a :class:`Policy` of them.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
-import gymnasium
 import numpy as np
 
-from worldmodels_repro.envs.registry import Game
+from worldmodels_repro.envs.game import Game
 from worldmodels_repro.models.controller import ControllerShape
-from worldmodels_repro.models.mdn_rnn.recurrence import Recurrence
-from worldmodels_repro.models.runtime import Encoder
+from worldmodels_repro.models.mdn_rnn.cell import Recurrence
+from worldmodels_repro.models.vae.programs import Encoder
 from worldmodels_repro.storage import Arrays
-
-
-class RandomPolicy(Protocol):
-    """Acts for one episode."""
-
-    def act(self, frame: np.ndarray) -> np.ndarray:
-        """Frame (64, 64, 3) uint8 -> action (actions,) float32 in the game's ranges."""
-
-
-def play_episode(env: gymnasium.Env[np.ndarray, Any], policy: RandomPolicy,
-                 seed: int) -> tuple[float, int]:
-    """The episode of this seed, to its end: (return, steps)."""
-    frame, _ = env.reset(seed=seed)
-    score, steps, over = 0.0, 0, False
-    while not over:
-        frame, reward, terminated, truncated, _ = env.step(policy.act(frame))
-        score, steps, over = score + float(reward), steps + 1, terminated or truncated
-    return score, steps
 
 
 class UniformlyRandom:
@@ -112,7 +92,7 @@ class RandomNetwork:
         mu = np.tanh(self._encoder.encode(frame[None])[0])  # (1, z): bounded, whatever Cauchy drew
         z = mu + self._rng.standard_normal(mu.shape, np.float32)
         features = np.concatenate([z, self._memory.h], axis=1)
-        action = self._game.squash(self._shape.act(self._weights, features))
+        action = self._game.act(self._shape.act(self._weights, features))
         self._memory.step(z, action)
         return action[0]
 

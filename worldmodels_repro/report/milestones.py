@@ -6,7 +6,7 @@ import itertools
 
 from worldmodels_repro.cloud.estimate import DEFAULTS
 from worldmodels_repro.cloud.prices import load_prices
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.records import Evaluation, Marker
 from worldmodels_repro.run import STAGES, Run
 from worldmodels_repro.storage import load_csv, load_json, load_json_lines
@@ -26,7 +26,7 @@ def milestones(stage_run: Run) -> list[str]:
     lines = [f"{scored:9s}{'generation':>12s}{'steps':>14s}{'core-hours':>12s}{'dollars':>9s}"
              f"   at ${dollar:.3f} a core-hour ({machine}, {prices.as_of})"]
     reached = _curve(stage_run)
-    for score in GAMES[stage_run.config.game].milestones:
+    for score in game_named(stage_run.config.game).milestones:
         first = next((point for point in reached if point[0] >= score), None)
         if first is None:
             lines.append(f"{score:9.0f}{'-':>12s}")

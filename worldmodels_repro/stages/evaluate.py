@@ -8,23 +8,27 @@ what it scores there stands beside it.
 
 from __future__ import annotations
 
-import gymnasium
+from functools import partial
+
 import numpy as np
 
-from worldmodels_repro.envs.registry import GAMES, Game
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import Players, WorldSpec
-from worldmodels_repro.policies.random import UniformlyRandom, play_episode
+from worldmodels_repro.policies.dream_scores import dream_scores
+from worldmodels_repro.policies.policy import EachEpisode
+from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import Judgement, Score, Summary
 from worldmodels_repro.run import Run, versions
-from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.statistics import summary
 from worldmodels_repro.storage import append_json_line, load_json, load_json_lines, save_json
 from worldmodels_repro.worlds.agent import load_agent
 from worldmodels_repro.worlds.dream import load_dream
-from worldmodels_repro.worlds.dream_scores import dream_scores
+from worldmodels_repro.worlds.episodes import play
+from worldmodels_repro.worlds.frames import FramesWorld
 
 SLOTS = 4  # drawing is the judge's whole cost: more in lockstep would gain nothing
 
@@ -33,12 +37,12 @@ def run(stage_run: Run) -> None:
     """Judge the agent and a uniformly random policy, and write ``evaluation.json``."""
     config = stage_run.config
     settings = config.evaluate
-    GAMES[config.game].require("original")
+    game_named(config.game).require("original")
     folder = stage_run.begin("evaluate")
     if folder is None:
         return
     agent = load_agent(stage_run.path)
-    game = GAMES[config.game]
+    game = game_named(config.game)
     log = folder / "episodes.jsonl"
     played = load_json_lines(log, Score)
 
@@ -71,10 +75,9 @@ def run(stage_run: Run) -> None:
                     stage_run.checkpoint("evaluate")
         seeds = waiting("random", settings.random_episodes)
         if seeds:
-            with Pool(config.evolve.workers, _prepare, (config.game,),
+            with Pool(partial(PlaysRandomly, config.game), config.evolve.workers,
                       config.evolve.hang_after) as pool:
-                for seed, (score, steps) in zip(seeds, pool.map(_play_randomly, seeds),
-                                                strict=True):
+                for seed, (score, steps) in zip(seeds, pool.map(seeds), strict=True):
                     keep("random", seed, score, steps)
     rows = {player: [row for row in played if row["player"] == player]
             for player in ("agent", "random")}
@@ -127,16 +130,15 @@ def _rows(results: dict[str, Summary]) -> list[str]:
             f"[{row['ci95'][0]:.1f}, {row['ci95'][1]:.1f}]" for player, row in results.items()]
 
 
-_game: Game
-_env: gymnasium.Env[np.ndarray, np.ndarray]
+class PlaysRandomly:
+    """A worker: an episode of uniformly random actions, (return, steps)."""
 
+    def __init__(self, name: str):
+        self._game = game_named(name)
+        self._world = FramesWorld(self._game, 1, "original")
+        self._policy = EachEpisode(partial(UniformlyRandom, self._game))
 
-def _prepare(game: str) -> None:
-    global _game, _env
-    _game = GAMES[game]
-    _env = _game.make("original")
-
-
-def _play_randomly(seed: int) -> tuple[float, int]:
-    """One episode of uniformly random actions: (return, steps)."""
-    return play_episode(_env, UniformlyRandom(_game, generator(seed)), seed)
+    def __call__(self, seed: int) -> tuple[float, int]:
+        """The episode of this seed."""
+        played = play(self._world, self._policy, [seed], self._game.max_steps)
+        return float(played.returns[0]), int(played.steps[0])

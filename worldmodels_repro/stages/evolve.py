@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from worldmodels_repro.config import Evolve
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import Players, WorldSpec
 from worldmodels_repro.evolution.strategy import Strategy
@@ -49,7 +49,7 @@ def run(stage_run: Run) -> None:
     settings = config.evolve
     origin = load_agent(Path(settings.start)) if settings.start else None
     if "real" in settings.worlds:
-        GAMES[config.game].require(settings.renderer)
+        game_named(config.game).require(settings.renderer)
     _refuse_without_strategy(stage_run.folder("evolve"), settings)
     folder = stage_run.begin("evolve")
     if folder is None:
@@ -157,7 +157,7 @@ def _evaluate_mean(strategy: Strategy, players: Players, seed: int, generation: 
     tracks = [episode_seed(seed, "validation", k) for k in range(settings.evaluate_rollouts)]
     # Whole episodes, whatever training cuts short: this is what selects the agent.
     played = players.play(mean[None], np.zeros(len(tracks), int), tracks,
-                          GAMES[stage_run.config.game].max_steps)
+                          game_named(stage_run.config.game).max_steps)
     row: Evaluation = {
         "generation": generation, "episodes": len(tracks),
         "mean": round(float(played.returns.mean()), 3),

@@ -13,7 +13,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from worldmodels_repro.config import load_config
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.curves import memory_curves, vae_curves
 from worldmodels_repro.figures.frames import reconstructions
@@ -21,16 +21,19 @@ from worldmodels_repro.figures.latents import latents
 from worldmodels_repro.figures.predictions import dream_frames, predictions
 from worldmodels_repro.figures.scores import evaluation, generations
 from worldmodels_repro.figures.style import needed, paper, save
-from worldmodels_repro.models.weights import load_weights
-from worldmodels_repro.policies.random import RandomPolicy, UniformlyRandom
+from worldmodels_repro.models.vae.vision import load_vision
+from worldmodels_repro.policies.agent import Controllers, SeeingAgent
+from worldmodels_repro.policies.policy import EachEpisode
+from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
-from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import load_npz
 from worldmodels_repro.watch.film import film, record
 from worldmodels_repro.watch.scene import DreamScene
-from worldmodels_repro.worlds.agent import Agent, DrivenByAgent, load_agent
+from worldmodels_repro.worlds.agent import Agent, load_agent
 from worldmodels_repro.worlds.dream import load_dream
+from worldmodels_repro.worlds.episodes import Policy
 
 FIGURES: dict[str, Callable[[Run], Figure]] = {
     "vae_curves": vae_curves, "reconstructions": reconstructions, "latents": latents,
@@ -40,7 +43,7 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
 TRACK = 0  # which of the held-out tracks is filmed
 MAX_STEPS = 2100  # the longest film
 
-Casting = Callable[[Run, int], tuple[RandomPolicy, str]]
+Casting = Callable[[Run], tuple[Policy, str]]
 
 
 def run(stage_run: Run) -> None:
@@ -87,30 +90,32 @@ def _draw(stage_run: Run, folder: Path, name: str, figure: Callable[[Run], Figur
 def _film(stage_run: Run, folder: Path, name: str, cast: Casting) -> str:
     """All films are of the same held-out track."""
     seed = episode_seed(stage_run.config.evaluate.seed, "evaluation", TRACK)
-    player, caption = cast(stage_run, seed)
-    film = record(stage_run, player, seed, folder / f"{name}.gif",
-                  min(GAMES[stage_run.config.game].max_steps, MAX_STEPS), caption)
+    policy, caption = cast(stage_run)
+    film = record(stage_run, policy, seed, folder / f"{name}.gif",
+                  min(game_named(stage_run.config.game).max_steps, MAX_STEPS), caption)
     return f"{folder / name}.gif: {caption}, {film.score:.0f} in {film.steps} steps"
 
 
 def _film_dream(stage_run: Run, folder: Path) -> str:
     """The final agent in M's dream, at the temperature that the run says."""
-    vae, _, _ = (needed(stage_run.folder(stage) / name, stage) for stage, name in (
-        ("vae", "weights.npz"), ("memory", "weights.npz"), ("evolve", "agent.npz")))
+    for stage, name in (("vae", "weights.npz"), ("memory", "weights.npz"), ("evolve", "agent.npz")):
+        needed(stage_run.folder(stage) / name, stage)
     agent = load_agent(stage_run.path)
     seed = episode_seed(stage_run.config.evaluate.seed, "dream", TRACK)
     dream = load_dream(stage_run.path, stage_run.config)
     caption = _called(agent.origin["generation"])
-    shot = film(DreamScene(dream, load_weights(vae), agent, seed), folder / "dream.gif", caption,
-                GAMES[stage_run.config.game].fps)
+    scene = DreamScene(dream, load_vision(stage_run.path, stage_run.config.vae.layers),
+                       Controllers(agent.body, agent.weights[None], 1), seed)
+    shot = film(scene, folder / "dream.gif", caption, game_named(stage_run.config.game).fps)
     return f"{folder / 'dream'}.gif: {caption}, {shot.score:.0f} in {shot.steps} steps of a dream"
 
 
-def _random(stage_run: Run, seed: int) -> tuple[RandomPolicy, str]:
-    return UniformlyRandom(GAMES[stage_run.config.game], generator(seed)), "uniformly random"
+def _random(stage_run: Run) -> tuple[Policy, str]:
+    game = game_named(stage_run.config.game)
+    return EachEpisode(partial(UniformlyRandom, game)), "uniformly random"
 
 
-def _halfway(stage_run: Run, seed: int) -> tuple[RandomPolicy, str]:
+def _halfway(stage_run: Run) -> tuple[Policy, str]:
     folder = stage_run.folder("evolve") / "agents"
     past = sorted(folder.glob("generation-*.npz"))
     if len(past) < 2:
@@ -118,13 +123,13 @@ def _halfway(stage_run: Run, seed: int) -> tuple[RandomPolicy, str]:
     middle = past[(len(past) - 1) // 2]
     agent = load_agent(stage_run.path)
     agent = Agent(agent.body, load_npz(middle, ["weights"])["weights"], agent.origin)
-    return DrivenByAgent(agent, generator(seed)), _called(int(middle.stem.split("-")[1]))
+    return SeeingAgent(agent), _called(int(middle.stem.split("-")[1]))
 
 
-def _final(stage_run: Run, seed: int) -> tuple[RandomPolicy, str]:
+def _final(stage_run: Run) -> tuple[Policy, str]:
     needed(stage_run.folder("evolve") / "agent.npz", "evolve")
     agent = load_agent(stage_run.path)
-    return DrivenByAgent(agent, generator(seed)), _called(agent.origin["generation"])
+    return SeeingAgent(agent), _called(agent.origin["generation"])
 
 
 def _called(generation: int) -> str:

@@ -18,8 +18,9 @@ from worldmodels_repro.data.episodes import (
     load_episode,
 )
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.models.runtime import Encoder
-from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.frame import FRAME
+from worldmodels_repro.models.contracts import Representation, SeesFrames
+from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import MIRRORED, Run
@@ -28,13 +29,17 @@ from worldmodels_repro.storage import Arrays, load_npz, save_npz
 BATCH = 50  # frames an encoder call: episodes of 1,000 steps divide by it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """What a worker needs: where episodes lie, where latents go, V's encoder."""
+    """Where episodes lie, where latents go, and V."""
 
     rollouts: Path
     latents: Path
-    weights: Arrays
+    vision: Representation
+
+    def __call__(self) -> Encodes:
+        """A worker."""
+        return Encodes(self)
 
 
 def run(stage_run: Run) -> None:
@@ -46,14 +51,13 @@ def run(stage_run: Run) -> None:
     episodes = kept_episodes(rollouts)
     if stage_run.config.skip_bad_files:
         episodes = list(episode_lengths(rollouts, episodes, FRAMES, skip_bad=True))
-    weights = load_weights(stage_run.folder("vae") / "weights.npz")
-    encoding = Encoding(rollouts, folder, {name: array for name, array in weights.items()
-                                           if name.startswith("encoder/")})
+    vision = load_vision(stage_run.path, stage_run.config.vae.layers).only_encoder()
+    encoding = Encoding(rollouts=rollouts, latents=folder, vision=vision)
     waiting = [name for name in episodes if not _is_whole(episode_file(folder, name))]
     with (Progress("latents", len(episodes), "episodes", len(episodes) - len(waiting)) as progress,
-          Pool(stage_run.config.evolve.workers, _prepare, (encoding,),
-                stage_run.config.evolve.hang_after) as pool):
-        for _ in pool.map(_encode, waiting):
+          Pool(encoding, stage_run.config.evolve.workers,
+               stage_run.config.evolve.hang_after) as pool):
+        for _ in pool.map(waiting):
             stage_run.checkpoint("latents", every=MIRRORED)
             progress.add()
     stage_run.finish("latents", episodes=len(episodes))
@@ -69,29 +73,27 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-_encoding: Encoding
-_encoder: Encoder
+class Encodes:
+    """A worker: encodes an episode and writes its latents."""
+
+    def __init__(self, encoding: Encoding):
+        self._encoding, self._encoder = encoding, encoding.vision.encoder(BATCH)
+
+    def __call__(self, name: str) -> None:
+        """The episode of this name."""
+        episode = load_episode(self._encoding.rollouts, name)
+        posteriors = encoded(self._encoder, episode.pop("frames"), BATCH)
+        save_npz(episode_file(self._encoding.latents, name), posteriors | episode)
 
 
-def _prepare(encoding: Encoding) -> None:
-    global _encoding, _encoder
-    _encoding, _encoder = encoding, Encoder(encoding.weights, BATCH)
-
-
-def _encode(name: str) -> None:
-    """Encode one episode and write its latents."""
-    episode = load_episode(_encoding.rollouts, name)
-    frames = episode.pop("frames")
-    padded = np.zeros((BATCH, 64, 64, 3), np.uint8)
+def encoded(encoder: SeesFrames, frames: np.ndarray, batch: int) -> Arrays:
+    """Posteriors of any number of frames (T, 64, 64, 3): ``mu`` and ``logvar`` (T, z), float16."""
+    padded = np.zeros((batch, *FRAME), np.uint8)
     mus, logvars = [], []
-    for first in range(0, len(frames), BATCH):
-        part = frames[first:first + BATCH]
+    for first in range(0, len(frames), batch):
+        part = frames[first:first + batch]
         padded[:len(part)] = part
-        mu, logvar = _encoder.encode(padded)
+        mu, logvar = encoder.encode(padded)
         mus.append(mu[:len(part)].astype(np.float16))
         logvars.append(logvar[:len(part)].astype(np.float16))
-    save_npz(episode_file(_encoding.latents, name), {
-        "mu": np.concatenate(mus),  # (T, z)
-        "logvar": np.concatenate(logvars),  # (T, z)
-        **episode,
-    })
+    return {"mu": np.concatenate(mus), "logvar": np.concatenate(logvars)}

@@ -22,7 +22,7 @@ from worldmodels_repro.data.episodes import (
     split_episodes,
 )
 from worldmodels_repro.data.sequences import Batch, Sequences
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
@@ -44,7 +44,7 @@ def run(stage_run: Run) -> None:
     episodes = list(episode_lengths(latents, episodes, LATENTS, config.skip_bad_files))
     training, held_out = split_episodes(episodes, settings.validation, config.seed)
     read = {name: load_episode(latents, name, LATENTS) for name in episodes}
-    told = GAMES[config.game].told(settings.taken_actions)
+    told = game_named(config.game).told(settings.taken_actions)
     for episode in read.values():
         episode["actions"] = told(episode["actions"])
     sequences, validation = (
@@ -66,7 +66,7 @@ def run(stage_run: Run) -> None:
     )
 
     settings = settings.model_copy(update={"precision": usable_precision(settings.precision)})
-    memory = compiled_mdn_rnn(settings, config.vae.z, GAMES[config.game].actions, seed)
+    memory = compiled_mdn_rnn(settings, config.vae.z, game_named(config.game).actions, seed)
     if settings.start is not None:
         start = Path(settings.start) / "memory" / "weights.npz"
         set_weights(memory, load_weights(start), str(start))

@@ -7,81 +7,90 @@ interrupted goes on with the first episode that its manifest lacks.
 
 from __future__ import annotations
 
+import re
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
-import gymnasium
 import numpy as np
 
-from worldmodels_repro.config import Policy
+from worldmodels_repro.config import Rollouts
 from worldmodels_repro.data.episodes import episode_file
-from worldmodels_repro.envs.registry import GAMES, Game, Renderer
-from worldmodels_repro.policies.random import Brownian, Held, RandomNetwork, RandomPolicy
+from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.plugins import is_own
+from worldmodels_repro.policies.registry import POLICIES, policy_named
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import ManifestLine
 from worldmodels_repro.run import MIRRORED, Run, versions
-from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import append_json_line, load_json_lines, save_npz
-from worldmodels_repro.worlds.agent import Agent, DrivenByAgent, load_agent
+from worldmodels_repro.worlds.agent import Agent, load_agent
+from worldmodels_repro.worlds.episodes import Policy, play
+from worldmodels_repro.worlds.frames import FramesWorld
 
 
-@dataclass(frozen=True)
-class Collector:
-    """All that a worker needs to play an episode."""
+@dataclass(frozen=True, kw_only=True)
+class Collection:
+    """All that a worker needs to play episodes."""
 
     folder: Path
     game: str
-    renderer: Renderer
-    max_steps: int
-    min_steps: int
-    patience: int
-    held_steps: tuple[int, int]
-    brownian_dt: float
+    settings: Rollouts
     agents: list[Agent]
-    agent_noise: float
+
+    def __call__(self) -> Collects:
+        """A worker."""
+        return Collects(self)
 
 
 @dataclass(frozen=True)
 class Episode:
     """One episode to play."""
 
-    policy: Policy
+    policy: str
     number: int
     seed: int
 
     @property
     def name(self) -> str:
-        """Of its file."""
-        return f"{self.policy}-{self.number:06d}"
+        """Of its file: its policy's name, and its number."""
+        policy = self.policy.rpartition(":")[2].lower() if is_own(self.policy) else self.policy
+        return f"{re.sub('[^a-z]', '', policy)}-{self.number:06d}"
 
 
 def run(stage_run: Run) -> None:
     """Collect what the manifest lacks of ``rollouts.policies``."""
     settings = stage_run.config.rollouts
     agents = [load_agent(Path(run)) for run in settings.agents]
-    GAMES[stage_run.config.game].require(settings.renderer)
+    game = game_named(stage_run.config.game)
+    game.require(settings.renderer)
+    for policy in settings.policies:
+        policy_named(policy)  # a user's own file is refused here, not by a worker
     folder = stage_run.begin("rollouts")
     if folder is None:
         return
     manifest = folder / "manifest.jsonl"
     done = {line["episode"] for line in load_json_lines(manifest, ManifestLine)}
     # An episode is known by its policy and number: asking for more changes none that is there.
-    episodes = [Episode(policy, number,
-                        episode_seed(stage_run.config.seed, "rollouts", kind, number))
-                for kind, policy in enumerate(get_args(Policy))
-                for number in range(settings.policies.get(policy, 0))]
-    collector = Collector(folder, stage_run.config.game, settings.renderer, settings.max_steps,
-                          settings.min_steps, settings.patience, settings.held_steps,
-                          settings.brownian_dt, agents, settings.agent_noise)
-    stamp = {"environment": GAMES[stage_run.config.game].judge_id, "renderer": settings.renderer,
-             "versions": versions()}
+    kinds = {name: _kind(name) for name in settings.policies}
+    episodes = [Episode(policy, number, episode_seed(stage_run.config.seed, "rollouts",
+                                                     kinds[policy], number))
+                for policy in sorted(kinds, key=kinds.__getitem__)
+                for number in range(settings.policies[policy])]
+    if len({episode.name for episode in episodes}) < len(episodes):
+        raise UserError("two of rollouts.policies have one name in their files' names: give your "
+                        "own another NAME")
+    collection = Collection(folder=folder, game=stage_run.config.game, settings=settings,
+                            agents=agents)
+    stamp = {"environment": game.judge_id, "renderer": settings.renderer, "versions": versions()}
     waiting = [episode for episode in episodes if episode.name not in done]
     with (Progress("rollouts", len(episodes), "episodes", len(done)) as progress,
-          Pool(stage_run.config.evolve.workers, _prepare, (collector,),
-                stage_run.config.evolve.hang_after) as pool):
-        for line in pool.map(_collect, waiting):
+          Pool(collection, stage_run.config.evolve.workers,
+               stage_run.config.evolve.hang_after) as pool):
+        for line in pool.map(waiting):
             append_json_line(manifest, line | stamp)
             stage_run.checkpoint("rollouts", every=MIRRORED)
             progress.add(1, f"return {line['return']:.0f} in {line['length']} steps")
@@ -91,57 +100,72 @@ def run(stage_run: Run) -> None:
                      mean_return=float(np.mean([line["return"] for line in lines])))
 
 
-_collector: Collector
-_env: gymnasium.Env[np.ndarray, np.ndarray]
+def _kind(policy: str) -> int:
+    """What a policy's episodes' seeds come from: its row, or its name in a user's file."""
+    if is_own(policy):
+        return len(POLICIES) + zlib.crc32(policy.rpartition(":")[2].encode())
+    return list(POLICIES).index(policy)
 
 
-def _prepare(collector: Collector) -> None:
-    global _collector, _env
-    _collector, _env = collector, GAMES[collector.game].make(collector.renderer)
+class Collects:
+    """A worker: plays an episode, writes its file, and returns its manifest line."""
+
+    def __init__(self, collection: Collection):
+        self._collection = collection
+        self._world = FramesWorld(game_named(collection.game), 1, collection.settings.renderer)
+        self._policies: dict[tuple[str, int], Policy] = {}
+
+    def __call__(self, episode: Episode) -> dict[str, object]:
+        """The episode as the manifest knows it."""
+        settings, log = self._collection.settings, _Log(self._world)
+        play(self._world, self._policy(episode), [episode.seed], settings.max_steps,
+             settings.patience, log)
+        arrays = log.arrays()
+        kept = len(arrays["rewards"]) >= settings.min_steps
+        if kept:
+            save_npz(episode_file(self._collection.folder, episode.name), arrays)
+        return {"episode": episode.name, "seed": episode.seed, "policy": episode.policy,
+                "length": len(arrays["rewards"]), "return": float(np.sum(log.rewards)),
+                "kept": kept}
+
+    def _policy(self, episode: Episode) -> Policy:
+        """Made once for all episodes that it plays; several agents take turns."""
+        agents = self._collection.agents
+        turn = episode.number % len(agents) if episode.policy == "controller" else 0
+        key = (episode.policy, turn)
+        if key not in self._policies:
+            self._policies[key] = policy_named(episode.policy)(
+                game_named(self._collection.game), self._collection.settings,
+                agents[turn] if agents else None)
+        return self._policies[key]
 
 
-def _collect(episode: Episode) -> dict[str, object]:
-    """Play one episode and write its file; returns its manifest line."""
-    policy = _make_policy(GAMES[_collector.game], episode)
-    frame, _ = _env.reset(seed=episode.seed)
-    frames: list[np.ndarray] = []
-    actions, rewards, terminated, truncated = [], [], [], []
-    since_gain = 0
-    while True:
-        action = policy.act(frame)
-        frames.append(frame.copy())
-        actions.append(action.copy())
-        frame, gain, terminal, cut, _ = _env.step(action)
-        reward = float(gain)
-        since_gain = 0 if reward > 0 else since_gain + 1
-        cut = cut or len(frames) >= _collector.max_steps or (
-            _collector.patience > 0 and since_gain >= _collector.patience)
-        rewards.append(reward)
-        terminated.append(terminal)
-        truncated.append(bool(cut and not terminal))
-        if terminal or cut:
-            break
-    kept = len(frames) >= _collector.min_steps
-    if kept:
-        save_npz(episode_file(_collector.folder, episode.name), {
-            "frames": np.stack(frames),  # (T, 64, 64, 3) uint8
-            "actions": np.stack(actions).astype(np.float32),  # (T, A)
-            "rewards": np.array(rewards, np.float32),
-            "terminated": np.array(terminated, bool),
-            "truncated": np.array(truncated, bool),
-        })
-    return {"episode": episode.name, "seed": episode.seed, "policy": episode.policy,
-            "length": len(frames), "return": float(np.sum(rewards)), "kept": kept}
+class _Log:
+    """What came of an episode, step by step."""
 
+    def __init__(self, world: FramesWorld):
+        self._world = world
+        self._frames: list[np.ndarray] = []
+        self._actions: list[np.ndarray] = []
+        self.rewards: list[float] = []
+        self._terminated: list[bool] = []
 
-def _make_policy(game: Game, episode: Episode) -> RandomPolicy:
-    rng = generator(episode.seed)
-    if episode.policy == "held":
-        return Held(game, rng, _collector.held_steps)
-    if episode.policy == "brownian":
-        return Brownian(game, rng, _collector.brownian_dt)
-    if episode.policy == "controller":
-        agent = _collector.agents[episode.number % len(_collector.agents)]
-        # From driving as well as it can to hardly keeping the road: M meets speed and mistakes.
-        return DrivenByAgent(agent, rng, rng.uniform(0.0, _collector.agent_noise))
-    return RandomNetwork(game, rng)
+    def __call__(self, seen: np.ndarray, actions: np.ndarray, rewards: np.ndarray,
+                 dones: np.ndarray) -> None:
+        self._frames.append(seen[0])
+        self._actions.append(actions[0].copy())
+        self.rewards.append(float(rewards[0]))
+        self._terminated.append(bool(self._world.terminated[0]))
+
+    def arrays(self) -> Mapping[str, np.ndarray]:
+        """The episode's file; what did not end by itself was cut at its last step."""
+        terminated = np.array(self._terminated, bool)
+        truncated = np.zeros(len(terminated), bool)
+        truncated[-1] = not terminated[-1]
+        return {
+            "frames": np.stack(self._frames),  # (T, 64, 64, 3) uint8
+            "actions": np.stack(self._actions).astype(np.float32),  # (T, A)
+            "rewards": np.array(self.rewards, np.float32),
+            "terminated": terminated,
+            "truncated": truncated,
+        }

@@ -23,7 +23,7 @@ from worldmodels_repro.data.episodes import (
     split_episodes,
 )
 from worldmodels_repro.data.frame_pool import FramePool
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
@@ -38,7 +38,7 @@ SHOWN = 8  # fixed held-out frames whose reconstructions are drawn each epoch
 def run(stage_run: Run) -> None:
     """Train V for the epochs that are missing."""
     settings = stage_run.config.vae
-    if settings.mirror and GAMES[stage_run.config.game].mirrored is None:
+    if settings.mirror and game_named(stage_run.config.game).mirrored is None:
         raise UserError(f"{stage_run.config.game} has no mirror image: leave vae.mirror=false")
     folder = stage_run.begin("vae")
     if folder is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.run import STAGES, Run, versions
 from worldmodels_repro.training.quiet import import_keras_quietly
@@ -17,7 +17,7 @@ def run(stage_run: Run) -> None:
     from worldmodels_repro.models.vae.vae import compiled_vae
 
     config = stage_run.config
-    actions = GAMES[config.game].actions
+    actions = game_named(config.game).actions
     sizes = {"z": config.vae.z, "h": config.memory.units, "c": config.memory.units}
     shape = ControllerShape(sum(sizes[name] for name in config.controller.inputs), actions,
                             config.controller.hidden, config.controller.bias)

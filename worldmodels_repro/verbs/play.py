@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from worldmodels_repro.config import load_config
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.style import needed
-from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.models.vae.vision import load_vision
+from worldmodels_repro.policies.agent import Controllers, SeeingAgent
 from worldmodels_repro.run import Run
-from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.watch.film import film, frame_time
 from worldmodels_repro.watch.gif import write_gif
 from worldmodels_repro.watch.scene import DreamScene, GameScene, Scene
 from worldmodels_repro.watch.window import has_display, show
-from worldmodels_repro.worlds.agent import DrivenByAgent, load_agent
+from worldmodels_repro.worlds.agent import load_agent
 from worldmodels_repro.worlds.dream import load_dream
 
 
@@ -39,7 +40,7 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
         raise UserError(f"{stage_run.path} holds no run to play: name one with --run, "
                         "e.g. --run logs/quick")
     stage_run = Run(stage_run.path, load_config(own))
-    game = GAMES[stage_run.config.game]
+    game = game_named(stage_run.config.game)
     if temperature is not None and world == "real":
         raise UserError("--temperature is the dream's: add --world dream")
     if human and not game.keys:
@@ -68,10 +69,12 @@ def _scene(stage_run: Run, world: str, temperature: float | None, human: bool,
     config, path = stage_run.config, stage_run.path
     agent = None if human else load_agent(path)
     name = "you" if agent is None else f"agent of generation {agent.origin['generation']:,}"
-    vae = load_weights(needed(stage_run.folder("vae") / "weights.npz", "vae"))
+    needed(stage_run.folder("vae") / "weights.npz", "vae")
+    vision = load_vision(path, config.vae.layers)
     if world == "dream":
         needed(stage_run.folder("memory") / "weights.npz", "memory")
-        return DreamScene(load_dream(path, config, temperature), vae, agent, seed), name
-    game = GAMES[config.game]
-    driver = None if agent is None else DrivenByAgent(agent, generator(seed))
-    return GameScene(game, vae, driver, seed, game.max_steps), name
+        policy = None if agent is None else Controllers(agent.body, agent.weights[None], 1)
+        return DreamScene(load_dream(path, config, temperature), vision, policy, seed), name
+    game = game_named(config.game)
+    seeing = None if agent is None else SeeingAgent(agent)
+    return GameScene(game, vision, seeing, seed, game.max_steps), name

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from worldmodels_repro.config import check_config
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import Summary
 from worldmodels_repro.run import Run, versions
@@ -49,7 +49,7 @@ def run(stage_run: Run, temperatures: list[float], generations: int | None = Non
     save_json(folder / "temperatures.json", {
         "environment": judged["environment"], "unmodified": True, "versions": versions(),
         "temperatures": rows, "random": random})
-    text = table(rows, random, GAMES[stage_run.config.game].judge_id)
+    text = table(rows, random, game_named(stage_run.config.game).judge_id)
     write_atomically(folder / "temperatures.md", lambda file: file.write(text.encode()))
     print(text, end="")
 

@@ -10,13 +10,13 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.figures.style import needed
-from worldmodels_repro.models.weights import load_weights
-from worldmodels_repro.policies.random import RandomPolicy
+from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.run import Run
 from worldmodels_repro.watch.gif import write_gif
 from worldmodels_repro.watch.scene import GameScene, Scene
+from worldmodels_repro.worlds.episodes import Policy
 
 EVERY, PACE = 10, 2.0  # a picture of every tenth step, at twice real time
 SIDE = 192  # pixels: V's frames, three times as large, and the game's height
@@ -33,13 +33,13 @@ class Film:
     pictures: list[np.ndarray] = field(default_factory=list)
 
 
-def record(run: Run, player: RandomPolicy, seed: int, path: Path, max_steps: int,
+def record(run: Run, policy: Policy, seed: int, path: Path, max_steps: int,
            name: str = "agent") -> Film:
     """Play one episode of the unmodified game and write it as a GIF of less than 3 MB.
 
     Args:
         run: whose V looks on.
-        player: acts on frames (64, 64, 3) uint8.
+        policy: acts on frames, in one slot.
         seed: the episode's: its track.
         path: the GIF.
         max_steps: the episode is cut after so many steps.
@@ -51,9 +51,10 @@ def record(run: Run, player: RandomPolicy, seed: int, path: Path, max_steps: int
     Raises:
         UserError: the run holds no V.
     """
-    weights = load_weights(needed(run.folder("vae") / "weights.npz", "vae"))
-    game = GAMES[run.config.game]
-    return film(GameScene(game, weights, player, seed, max_steps), path, name, game.fps)
+    needed(run.folder("vae") / "weights.npz", "vae")
+    vision = load_vision(run.path, run.config.vae.layers)
+    game = game_named(run.config.game)
+    return film(GameScene(game, vision, policy, seed, max_steps), path, name, game.fps)
 
 
 def frame_time(fps: int) -> int:

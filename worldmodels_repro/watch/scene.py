@@ -6,12 +6,11 @@ from typing import Protocol
 
 import numpy as np
 
-from worldmodels_repro.envs.registry import GAMES, Game
-from worldmodels_repro.models.runtime import Decoder, Encoder
-from worldmodels_repro.policies.random import RandomPolicy
-from worldmodels_repro.storage import Arrays
-from worldmodels_repro.worlds.agent import Agent
+from worldmodels_repro.envs.game import Game
+from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.models.contracts import Representation
 from worldmodels_repro.worlds.dream import Dream, DreamWorld
+from worldmodels_repro.worlds.episodes import Policy
 
 
 class Scene(Protocol):
@@ -43,25 +42,27 @@ class GameScene:
 
     Args:
         game: which.
-        vae: V's named weights.
-        player: acts on frames; None where a person does.
+        vision: V.
+        policy: acts on frames, in one slot; None where a person does.
         seed: the episode's: its track.
         max_steps: the episode is cut after so many steps.
     """
 
-    def __init__(self, game: Game, vae: Arrays, player: RandomPolicy | None, seed: int,
+    def __init__(self, game: Game, vision: Representation, policy: Policy | None, seed: int,
                  max_steps: int):
-        self._player, self._most = player, max_steps
-        self._encoder, self._decoder = Encoder(vae, 1), Decoder(vae, 1)
+        self._policy, self._most = policy, max_steps
+        self._encoder, self._decoder = vision.encoder(1), vision.decoder(1)
         self._env = game.make("original", render_mode="rgb_array")
         self._frame = self._env.reset(seed=seed)[0]
+        if policy is not None:
+            policy.reset(0, seed, 0)
         self.score, self.steps = 0.0, 0
 
     def act(self) -> np.ndarray:
-        """What the player does now, (A,)."""
-        if self._player is None:
-            raise ValueError("a scene without a player can't act")
-        return self._player.act(self._frame)
+        """What the policy does now, (A,)."""
+        if self._policy is None:
+            raise ValueError("a scene without a policy can't act")
+        return self._policy.act(self._frame[None])[0]
 
     def step(self, action: np.ndarray) -> bool:
         """Take an action; whether the episode is over."""
@@ -86,26 +87,26 @@ class DreamScene:
 
     Args:
         dream: M and its starts.
-        vae: V's named weights.
-        agent: whose C acts; None where a person does.
+        vision: V.
+        policy: acts on features, in one slot; None where a person does.
         seed: the dream's.
     """
 
-    def __init__(self, dream: Dream, vae: Arrays, agent: Agent | None, seed: int):
-        self._world, self._agent = DreamWorld(dream, 1), agent
+    def __init__(self, dream: Dream, vision: Representation, policy: Policy | None, seed: int):
+        self._world, self._policy = DreamWorld(dream, 1), policy
         self._title = f"M's dream at temperature {dream.temperature:g}"
-        self._most = GAMES[dream.game].max_steps
-        self._squash = GAMES[dream.game].squash
-        self._decoder = Decoder(vae, 1)
+        self._most = game_named(dream.game).max_steps
+        self._decoder = vision.decoder(1)
         self._world.reset(0, seed)
+        if policy is not None:
+            policy.reset(0, seed, 0)
         self.score, self.steps = 0.0, 0
 
     def act(self) -> np.ndarray:
-        """What C does now, (A,)."""
-        if self._agent is None:
-            raise ValueError("a scene without an agent can't act")
-        outputs = self._agent.body.shape.act(self._agent.weights[None], self._world.features())
-        return self._squash(outputs)[0]
+        """What the policy does now, (A,)."""
+        if self._policy is None:
+            raise ValueError("a scene without a policy can't act")
+        return self._policy.act(self._world.features())[0]
 
     def step(self, action: np.ndarray) -> bool:
         """Take an action; whether M ended the episode, or its time is up."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels_repro.envs.registry import Game
+from worldmodels_repro.envs.game import Game
 from worldmodels_repro.watch.film import EVERY, Easel
 from worldmodels_repro.watch.scene import Scene
 

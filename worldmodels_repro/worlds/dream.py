@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from worldmodels_repro.data.episodes import LATENTS, first_posteriors, load_episode
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.models.mdn_rnn.imagination import Imagination
-from worldmodels_repro.models.runtime import Precision
-from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.models.contracts import ForwardModel, Precision
+from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
 from worldmodels_repro.seeds import generator
 from worldmodels_repro.storage import Arrays, load_npz
+
+if TYPE_CHECKING:
+    from worldmodels_repro.config import Config  # workers need no settings
 
 AHEAD = 64  # steps whose noise is drawn at once; another number is other dreams
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Dream:
     """A dream as data: M, and where dreams start.
 
     Attributes:
         game: as the registry names it: what actions are, and how long an episode may last.
-        memory: M's named weights, the mixture's included.
+        memory: M.
         starts: ``mu`` and ``logvar``, (E, z) each: V's posteriors of E episodes' first frames.
         inputs: what C sees, in order: z, h, c.
-        done, reward, restart_input: M's heads, and whether its input ends with 'this step is an
-            episode's first'.
         temperature: tau; 1 is M as it was trained, more is more uncertain.
         precision: arithmetic of M's matrix products.
         taken_actions: whether M sees actions as the game takes them.
@@ -39,30 +39,21 @@ class Dream:
     """
 
     game: str
-    memory: Arrays
+    memory: ForwardModel
     starts: Arrays
     inputs: tuple[str, ...]
-    done: bool
-    reward: bool
-    restart_input: bool
     temperature: float
     precision: Precision
     taken_actions: bool = False
     ending_weight: float | None = None
 
     @property
-    def sizes(self) -> dict[str, int]:
-        """Numbers in each thing that C may see."""
-        units = len(self.memory["lstm/recurrent_kernel"])
-        return {"z": self.starts["mu"].shape[1], "h": units, "c": units}
-
-    @property
     def features(self) -> int:
         """Numbers that C sees."""
-        return sum(self.sizes[name] for name in self.inputs)
+        return sum(self.memory.sizes[name] for name in self.inputs)
 
 
-def load_dream(run: Path, config: Any, temperature: float | None = None) -> Dream:
+def load_dream(run: Path, config: Config, temperature: float | None = None) -> Dream:
     """The dream of a run folder's M.
 
     Args:
@@ -73,13 +64,13 @@ def load_dream(run: Path, config: Any, temperature: float | None = None) -> Drea
     Raises:
         UserError: a file is missing or does not fit.
     """
-    settings = config.memory
-    return Dream(config.game, load_weights(run / "memory" / "weights.npz"), load_starts(run),
-                 tuple(config.controller.inputs), settings.done, settings.reward,
-                 settings.restart_input,
-                 config.evolve.temperature if temperature is None else temperature,
-                 config.evolve.precision, settings.taken_actions,
-                 settings.done_weight if config.evolve.drawn_endings else None)
+    starts = load_starts(run)
+    settings, evolve = config.memory, config.evolve
+    memory = load_mdn_rnn(run, settings, starts["mu"].shape[1], game_named(config.game).actions)
+    return Dream(game=config.game, memory=memory, starts=starts, inputs=config.controller.inputs,
+                 temperature=evolve.temperature if temperature is None else temperature,
+                 precision=evolve.precision, taken_actions=settings.taken_actions,
+                 ending_weight=settings.done_weight if evolve.drawn_endings else None)
 
 
 def load_starts(run: Path) -> Arrays:
@@ -120,21 +111,20 @@ class DreamWorld:
 
     def __init__(self, dream: Dream, slots: int):
         self.slots = slots
-        self._game, self._starts = GAMES[dream.game], dream.starts
+        self._game, self._starts = game_named(dream.game), dream.starts
         self._told = self._game.told(dream.taken_actions)
-        sizes = dream.sizes
-        self._mind = Imagination(dream.memory, sizes["z"], dream.done, dream.reward,
-                                 dream.restart_input, slots, dream.temperature, dream.precision)
+        z = dream.memory.sizes["z"]
+        self._mind = dream.memory.dream(slots, dream.temperature, dream.precision)
         # Slots that are live have the first rows of the mind: idle ones cost nothing.
         self._live = 0
         self._row_of, self._slot_of = np.full(slots, -1), np.full(slots, -1)
         self._rngs: list[np.random.Generator] = [generator(0)] * slots
-        self._uniforms = np.zeros((slots, AHEAD, sizes["z"]), np.float32)
-        self._normals = np.zeros((slots, AHEAD, sizes["z"]), np.float32)
+        self._uniforms = np.zeros((slots, AHEAD, z), np.float32)
+        self._normals = np.zeros((slots, AHEAD, z), np.float32)
         self._ending_weight = dream.ending_weight
         self._thresholds = np.zeros((slots, AHEAD))  # where the ending's logit is above, it ends
         self.age = np.zeros(slots, int)
-        parts = {"z": self._mind.z, "h": self._mind.h, "c": self._mind.c}
+        parts = {"z": self._mind.z} | dict(self._mind.state)
         self._parts = [parts[name] for name in dream.inputs]
         self._features = np.zeros((slots, dream.features), np.float32)
         self._rewards, self._ended = np.zeros(slots), np.zeros(slots, bool)
@@ -179,13 +169,13 @@ class DreamWorld:
         z[self._slot_of[:self._live]] = self._mind.z[:self._live]
         return z
 
-    def step(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """C's outputs (B, actions) -> rewards (B,) and whether each episode ended (B,)."""
-        rewards, ended = self.advance(self._game.squash(outputs))
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Actions (B, A) -> rewards (B,) and whether each episode ended (B,)."""
+        rewards, ended = self.advance(actions)
         return rewards, ended | (self.age >= self._game.max_steps)
 
     def advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The game's own actions (B, A) -> rewards (B,) and whether M ended each episode (B,)."""
+        """As :meth:`step`, but for the longest that the game allows: M alone ends an episode."""
         live = self._slot_of[:self._live]
         ahead = self.age[live] % AHEAD
         for slot in live[ahead == 0]:
@@ -204,6 +194,3 @@ class DreamWorld:
         if self._mind.done is not None:
             self._ended[live] = self._mind.done[:self._live] > self._thresholds[live, ahead]
         return self._rewards, self._ended
-
-    def close(self) -> None:
-        """Nothing is open."""

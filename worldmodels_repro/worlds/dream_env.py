@@ -20,10 +20,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from worldmodels_repro.config import Config, load_config
-from worldmodels_repro.envs.registry import GAMES
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.models.runtime import Decoder
-from worldmodels_repro.models.weights import load_weights
+from worldmodels_repro.models.contracts import ShowsLatents
+from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.worlds.dream import DreamWorld, load_dream
 
 Observation = Literal["features", "latent"]
@@ -43,12 +43,12 @@ class _Dreams:
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise UserError(f"render_mode {render_mode!r} is not known: rgb_array or None is")
         dream = load_dream(path, config, temperature)
-        game = GAMES[config.game]
+        game = game_named(config.game)
         self.most, self.fps = game.max_steps, game.fps
         self.world = DreamWorld(dream, count)
-        self._latent, self._vae = observation == "latent", path / "vae" / "weights.npz"
-        self._decoder: Decoder | None = None
-        size = dream.sizes["z"] if self._latent else dream.features
+        self._latent, self._run, self._layers = observation == "latent", path, config.vae.layers
+        self._decoder: ShowsLatents | None = None
+        size = dream.memory.sizes["z"] if self._latent else dream.features
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self.action_space = spaces.Box(game.low, game.high, dtype=np.float32)
 
@@ -66,7 +66,8 @@ class _Dreams:
     def frames(self) -> np.ndarray:
         """z as V's decoder draws it, (B, 64, 64, 3) uint8."""
         if self._decoder is None:
-            self._decoder = Decoder(load_weights(self._vae), self.world.slots)
+            vision = load_vision(self._run, self._layers)
+            self._decoder = vision.decoder(self.world.slots)
         return self._decoder.decode(self.world.latents()).copy()
 
 

@@ -1,4 +1,4 @@
-"""The one loop that plays controllers in a world, real or dreamt."""
+"""The one loop in which policies play in a world, and the two contracts that it knows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
-from worldmodels_repro.models.controller import ControllerShape
-
 
 class World(Protocol):
-    """Where B controllers live in lockstep."""
+    """Where B episodes go in lockstep, a slot each."""
 
     slots: int
 
@@ -22,10 +20,28 @@ class World(Protocol):
         """Leave a slot idle."""
 
     def features(self) -> np.ndarray:
-        """What C sees in each slot, (B, F)."""
+        """What is seen in each slot, (B, F); frames (B, 64, 64, 3) in a world of those."""
 
-    def step(self, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """C's outputs (B, actions) -> rewards (B,), dones (B,)."""
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Actions (B, A) in the game's ranges -> rewards (B,), dones (B,)."""
+
+
+class Policy(Protocol):
+    """Who acts in all slots of a world."""
+
+    def reset(self, slot: int, seed: int, episode: int) -> None:
+        """An episode begins in a slot: its seed, and its place among those to be played."""
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """What is seen in each slot (B, ...) -> actions (B, A) in the game's ranges."""
+
+
+class Watcher(Protocol):
+    """Looks on while episodes are played."""
+
+    def __call__(self, seen: np.ndarray, actions: np.ndarray, rewards: np.ndarray,
+                 dones: np.ndarray) -> None:
+        """A step: what was seen (B, ...), done (B, A) and came of it (B,), (B,)."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +52,23 @@ class Played:
     steps: np.ndarray
 
 
-def play(world: World, shape: ControllerShape, weights: np.ndarray, seeds: list[int],
-         max_steps: int, patience: int = 0) -> Played:
+def play(world: World, policy: Policy, seeds: list[int], max_steps: int, patience: int = 0,
+         watch: Watcher | None = None) -> Played:
     """Play E episodes; a slot that ends one takes the next, so the batch stays full.
 
     Args:
         world: where.
-        shape: C's sizes.
-        weights: (E, n), the controller of each episode.
+        policy: who acts.
         seeds: E seeds.
         max_steps: an episode is cut after so many steps.
         patience: an episode is given up after so many steps in a row without a gain, and its
             return is what it had plus the rest of the time at that drought's mean reward; 0
             never gives up.
+        watch: told of every step.
     """
     episodes, slots = len(seeds), world.slots
     returns, steps = np.zeros(episodes), np.zeros(episodes, int)
     playing = np.full(slots, -1)  # the episode in each slot
-    at_the_wheel = np.zeros((slots, shape.weights), np.float32)
     total, age = np.zeros(slots), np.zeros(slots, int)
     drought, lost = np.zeros(slots, int), np.zeros(slots)
     upcoming = 0
@@ -65,15 +80,21 @@ def play(world: World, shape: ControllerShape, weights: np.ndarray, seeds: list[
             world.rest(slot)
             return
         playing[slot] = upcoming
-        at_the_wheel[slot] = weights[upcoming]
         total[slot] = age[slot] = drought[slot] = lost[slot] = 0
+        policy.reset(slot, seeds[upcoming], upcoming)
         world.reset(slot, seeds[upcoming])
         upcoming += 1
 
     for slot in range(slots):
         begin(slot)
     while (playing >= 0).any():
-        rewards, dones = world.step(shape.act(at_the_wheel, world.features()))
+        seen = world.features()
+        actions = policy.act(seen)
+        if watch is not None:
+            seen = seen.copy()  # a world may use the array again
+        rewards, dones = world.step(actions)
+        if watch is not None:
+            watch(seen, actions, rewards, dones)
         total += rewards
         age += 1
         gained = rewards > 0

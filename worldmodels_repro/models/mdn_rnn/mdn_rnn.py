@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from worldmodels_repro.config import Memory
+from worldmodels_repro.models.mdn_rnn.head import Head
 
 LOG_SQRT_2PI = 0.5 * float(np.log(2.0 * np.pi))
 RARE = -5.0  # the ending head's first logit: or else an M of little training ends dreams at once
@@ -36,15 +37,13 @@ class MDNRNN(keras.Model):
                  restart_input: bool = False, done: bool = False, reward: bool = False,
                  done_weight: float = 10.0, reward_clip: float = 10.0, **kwargs: Any):
         super().__init__(**kwargs)
-        self.z, self.mixtures = z, mixtures
-        self.has_done, self.has_reward, self.done_weight = done, reward, done_weight
-        self.reward_clip = reward_clip
+        self.head = Head(z=z, mixtures=mixtures, done=done, reward=reward)
+        self.done_weight, self.reward_clip = done_weight, reward_clip
         self.inputs_size = z + actions + int(restart_input)
         # === Layers ===
         self.lstm = layers.LSTM(units, return_sequences=True, return_state=True, name="lstm",
                                 dtype=self.dtype_policy)
-        self.mixture = layers.Dense(3 * mixtures * z + int(done) + int(reward), name="mdn",
-                                    dtype="float32")
+        self.mixture = layers.Dense(self.head.outputs, name="mdn", dtype="float32")
         # === Metrics, per step ===
         names = ["loss", "nll"] + ["done_loss"] * done + ["reward_loss"] * reward
         self.metrics_by_name = {name: keras.metrics.Mean(name=name) for name in names}
@@ -54,9 +53,9 @@ class MDNRNN(keras.Model):
         """Create every weight, so that parameters can be counted and loaded before any data."""
         self.lstm.build(input_shape)
         self.mixture.build((None, None, self.lstm.units))
-        if self.has_done:
+        if self.head.done_at is not None:
             bias = np.zeros(self.mixture.units, np.float32)
-            bias[3 * self.mixtures * self.z] = RARE
+            bias[self.head.done_at] = RARE
             self.mixture.bias.assign(bias)
         self.built = True
 
@@ -68,16 +67,9 @@ class MDNRNN(keras.Model):
     def split(self, outputs: Any) -> tuple[Any, Any, Any, Any, Any]:
         """Raw outputs -> mixture log-weights, mu, log sigma (each (..., z, K)), done, reward.
 
-        The released code's layout: all log-weights, then all means, then all log sigmas; each
-        latent dimension has a mixture of its own. ``done`` (a logit) and ``reward`` are (...,),
-        or None.
+        ``done`` (a logit) and ``reward`` are (...,), or None.
         """
-        size = self.z * self.mixtures
-        shape = (*ops.shape(outputs)[:-1], self.z, self.mixtures)
-        logits, mu, log_sigma = (ops.reshape(outputs[..., i * size:(i + 1) * size], shape)
-                                 for i in range(3))
-        done = outputs[..., 3 * size] if self.has_done else None
-        reward = outputs[..., 3 * size + int(self.has_done)] if self.has_reward else None
+        logits, mu, log_sigma, done, reward = self.head.split(outputs, ops)
         return ops.log_softmax(logits, axis=-1), mu, log_sigma, done, reward
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None,
@@ -91,12 +83,12 @@ class MDNRNN(keras.Model):
         log_weights, mu, log_sigma, done, reward = self.split(y_pred)
         nll = mixture_nll(y["z"], log_weights, mu, log_sigma)  # (B, T)
         terms = {"nll": _masked_mean(nll, y["next_valid"])}
-        if self.has_done:
+        if done is not None:
             # Cross-entropy from the logit; ending steps weigh done_weight (appendix A.2).
             entropy = ops.softplus(done) - y["done"] * done
             weight = 1.0 + (self.done_weight - 1.0) * y["done"]
             terms["done_loss"] = _masked_mean(weight * entropy, y["valid"])
-        if self.has_reward:
+        if reward is not None:
             target = ops.clip(y["reward"], -self.reward_clip, self.reward_clip)
             terms["reward_loss"] = _masked_mean(ops.square(reward - target), y["valid"])
         loss = sum(terms.values())

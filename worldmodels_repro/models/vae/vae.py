@@ -5,23 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from worldmodels_repro.config import Vae
+from worldmodels_repro.frame import FRAME
 from worldmodels_repro.models.vae.fast_layers import OnePixelConv2DTranspose
+from worldmodels_repro.models.vae.layers import PAPER, Layers
 
 
 class VAE(keras.Model):
-    """64x64x3 frames -> z -> frames; 4,348,547 parameters at z = 32, 4,446,915 at z = 64.
+    """Frames (64, 64, 3) -> z -> frames.
+
+    The paper's layers have 4,348,547 parameters at z = 32 and 4,446,915 at z = 64.
 
     Args:
         z: latent dimensions.
         kl_tolerance: free nats of KL per latent dimension.
         square_weight, fourth_weight: of the errors' second and fourth powers in the loss.
+        layers: the table of its layers.
     """
 
     def __init__(self, z: int = 32, kl_tolerance: float = 0.5, square_weight: float = 1.0,
-                 fourth_weight: float = 0.0, **kwargs: Any):
+                 fourth_weight: float = 0.0, layers: Layers = PAPER, **kwargs: Any):
         # No autocast: the noise stays float32 where the layers compute in bfloat16.
         super().__init__(autocast=False, **kwargs)
         self.z = z
@@ -30,45 +35,43 @@ class VAE(keras.Model):
         dtype = self.dtype_policy
 
         # === Encoder (figure 22, left) ===
-        def conv(filters: int, name: str) -> layers.Layer:
-            return layers.Conv2D(filters, 4, strides=2, activation="relu", name=name,
-                                 dtype=dtype)
-
-        self.encoder_layers = [conv(32, "conv1"), conv(64, "conv2"), conv(128, "conv3"),
-                               conv(256, "conv4"), layers.Flatten()]
-        self.mu_layer = layers.Dense(z, name="mu", dtype="float32")
-        self.logvar_layer = layers.Dense(z, name="logvar", dtype="float32")
+        self.encoder_layers: list[Any] = [
+            keras.layers.Conv2D(layer.filters, layer.kernel, strides=layer.stride,
+                                activation="relu", name=f"conv{number}", dtype=dtype)
+            for number, layer in enumerate(layers.encoder, start=1)]
+        self.encoder_layers.append(keras.layers.Flatten())
+        self.mu_layer = keras.layers.Dense(z, name="mu", dtype="float32")
+        self.logvar_layer = keras.layers.Dense(z, name="logvar", dtype="float32")
 
         # === Decoder (figure 22, right) ===
-        def deconv(filters: int, kernel: int, activation: str | None, name: str) -> layers.Layer:
-            return layers.Conv2DTranspose(filters, kernel, strides=2, activation=activation,
-                                          name=name, dtype=dtype)
-
-        self.decoder_layers = [
-            layers.Dense(1024, name="dense", dtype=dtype), layers.Reshape((1, 1, 1024)),
-            OnePixelConv2DTranspose(128, 5, strides=2, activation="relu", name="deconv1",
-                                    dtype=dtype),
-            deconv(64, 5, "relu", "deconv2"),
-            deconv(32, 6, "relu", "deconv3"), deconv(3, 6, None, "deconv4"),
-        ]
+        self.decoder_layers: list[Any] = [
+            keras.layers.Dense(layers.dense, name="dense", dtype=dtype),
+            keras.layers.Reshape((1, 1, layers.dense))]
+        last = len(layers.decoder)
+        for number, layer in enumerate(layers.decoder, start=1):
+            kind = OnePixelConv2DTranspose if number == 1 else keras.layers.Conv2DTranspose
+            self.decoder_layers.append(kind(
+                layer.filters, layer.kernel, strides=layer.stride,
+                activation="relu" if number < last else None, name=f"deconv{number}",
+                dtype=dtype))
 
         # === Metrics, per image ===
         self.metrics_by_name = {name: keras.metrics.Mean(name=name)
                                 for name in ("loss", "reconstruction", "kl")}
-        self.build((None, 64, 64, 3))
+        self.build((None, *FRAME))
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Create every weight, so that parameters can be counted and loaded before any data."""
         shape: Any = input_shape
         for layer in self.encoder_layers:
             layer.build(shape)
-            shape = layer.compute_output_shape(shape)  # (B, 31|14|6|2, ...) then (B, 1024)
+            shape = layer.compute_output_shape(shape)  # (B, side, side, c) ... then (B, flat)
         self.mu_layer.build(shape)
         self.logvar_layer.build(shape)
         shape = (None, self.z)
         for layer in self.decoder_layers:
             layer.build(shape)
-            shape = layer.compute_output_shape(shape)  # (B, 1|5|13|30|64, ...)
+            shape = layer.compute_output_shape(shape)  # (B, side, side, c) ...
         self.built = True
 
     def encode(self, frames: Any) -> tuple[Any, Any]:
@@ -137,10 +140,10 @@ def kl_divergence(mu: Any, logvar: Any) -> Any:
     return -0.5 * ops.sum(1.0 + logvar - ops.square(mu) - ops.exp(logvar), axis=1)
 
 
-def compiled_vae(settings: Vae, seed: int) -> VAE:
+def compiled_vae(settings: Vae, seed: int, layers: Layers = PAPER) -> VAE:
     """V ready to train, its first weights drawn from ``seed``."""
     keras.utils.set_random_seed(seed)
     vae = VAE(settings.z, settings.kl_tolerance, settings.square_weight, settings.fourth_weight,
-              dtype=settings.precision)
+              layers, dtype=settings.precision)
     vae.compile(optimizer=keras.optimizers.Adam(settings.learning_rate))
     return vae

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from worldmodels_repro.envs.registry import GAMES
-from worldmodels_repro.policies.random import RandomPolicy, UniformlyRandom
-from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.policies.agent import Controllers
+from worldmodels_repro.policies.policy import EachEpisode
+from worldmodels_repro.policies.random import UniformlyRandom
+from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.statistics import summary
 from worldmodels_repro.worlds.agent import Agent
 from worldmodels_repro.worlds.dream import Dream, DreamWorld
-from worldmodels_repro.worlds.episodes import Played, play
+from worldmodels_repro.worlds.episodes import Played, Policy, play
 
 
 def dream_scores(agent: Agent, dream: Dream, episodes: int, seed: int) -> dict[str, Any]:
@@ -28,9 +30,8 @@ def dream_scores(agent: Agent, dream: Dream, episodes: int, seed: int) -> dict[s
         episodes: how many, of ``seed``: no other purpose dreams them.
     """
     seeds = [episode_seed(seed, "dream", k) for k in range(episodes)]
-    world = DreamWorld(dream, episodes)
     weights = np.repeat(agent.weights[None], episodes, axis=0)
-    played = {"agent": play(world, agent.body.shape, weights, seeds, GAMES[dream.game].max_steps),
+    played = {"agent": play_in_dream(dream, Controllers(agent.body, weights, episodes), seeds),
               "random": play_randomly(dream, seeds)}
     return {"temperature": dream.temperature,
             "results": {player: summary(part.returns.tolist()) | {
@@ -45,23 +46,11 @@ def dream_scores(agent: Agent, dream: Dream, episodes: int, seed: int) -> dict[s
 
 def play_randomly(dream: Dream, seeds: list[int]) -> Played:
     """A dream of uniformly random actions for each seed."""
+    game = game_named(dream.game)
     # Drawn by themselves: not the dream's own draws.
-    return play_policies(dream, [UniformlyRandom(GAMES[dream.game], generator(seed, 1))
-                                 for seed in seeds], seeds)
+    return play_in_dream(dream, EachEpisode(partial(UniformlyRandom, game), 1), seeds)
 
 
-def play_policies(dream: Dream, policies: Sequence[RandomPolicy], seeds: list[int]) -> Played:
-    """A dream for each policy, of its seed. A dream has no frames: policies that need none."""
-    game, world = GAMES[dream.game], DreamWorld(dream, len(seeds))
-    nothing = np.zeros(0, np.uint8)
-    returns, steps = np.zeros(len(seeds)), np.zeros(len(seeds), int)
-    for slot, seed in enumerate(seeds):
-        world.reset(slot, seed)
-    live = np.ones(len(seeds), bool)
-    while live.any():
-        rewards, ended = world.advance(np.stack([policy.act(nothing) for policy in policies]))
-        returns += rewards
-        for slot in map(int, np.flatnonzero(live & (ended | (world.age >= game.max_steps)))):
-            live[slot], steps[slot] = False, world.age[slot]
-            world.rest(slot)
-    return Played(returns, steps)
+def play_in_dream(dream: Dream, policy: Policy, seeds: list[int]) -> Played:
+    """A dream for each seed, all at once. A dream has features, no frames."""
+    return play(DreamWorld(dream, len(seeds)), policy, seeds, game_named(dream.game).max_steps)

@@ -1,0 +1,129 @@
+"""A game: all that a stage must know of one. Stages and worlds never ask which they are in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import cv2
+import gymnasium
+import numpy as np
+
+from worldmodels_repro.frame import FRAME, SIDE
+
+Renderer = Literal["fast", "original"]
+
+Frames = gymnasium.Env[np.ndarray, np.ndarray]
+"""An environment of frames (64, 64, 3) uint8 and actions (A,) float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Game:
+    """One game. ``name``, ``judge_id``, ``low``, ``high`` and ``solved`` have no default.
+
+    Attributes:
+        name: as configs write it.
+        judge_id: the unmodified environment that scores are reported on, as ``gymnasium.make``
+            knows it.
+        fast_id: the same dynamics as frames, in less time; None where there is no such thing.
+        frames: the judge's environment -> one that shows V's frames, (64, 64, 3) uint8, and takes
+            the game's actions, (A,) float32. By default the observation is the picture, resized.
+        require: refuses what is installed where the game can't be played with it (UserError).
+        first_action: what the first number of an action is called.
+        low, high: (A,) the range of each number of an action.
+        squash: C's tanh outputs (B, A) -> actions in range, row by row; by default stretched.
+        taken: actions (..., A) -> one for all that the game does not tell apart.
+        mirrored: actions (..., A) -> what they are in the game's mirror image; None where left and
+            right are not alike.
+        landmarks: an environment of frames that also says where the things are that C must see,
+            for the V-audit; None where the game does not tell.
+        solved: the score that counts as solved.
+        milestones: scores on the way, whose price is worth knowing.
+        max_steps: the longest episode that is judged.
+        keys: what each key adds to the action of a person who plays; none, and nobody can.
+        fps: steps a second for those who watch or play.
+    """
+
+    name: str
+    judge_id: str
+    low: np.ndarray
+    high: np.ndarray
+    solved: float
+    fast_id: str | None = None
+    frames: Callable[[gymnasium.Env[Any, Any]], Frames] = lambda env: Seen(env)
+    require: Callable[[Renderer], None] = lambda renderer: None
+    first_action: str = "action"
+    squash: Callable[[np.ndarray], np.ndarray] | None = None
+    taken: Callable[[np.ndarray], np.ndarray] = lambda actions: actions
+    mirrored: Callable[[np.ndarray], np.ndarray] | None = None
+    landmarks: Callable[[], Any] | None = None
+    milestones: tuple[float, ...] = ()
+    max_steps: int = 1000
+    keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    fps: int = 50
+
+    @property
+    def actions(self) -> int:
+        """A, the numbers in an action."""
+        return len(self.low)
+
+    def act(self, outputs: np.ndarray) -> np.ndarray:
+        """C's tanh outputs (B, A) -> actions in range (B, A) float32."""
+        if self.squash is not None:
+            return self.squash(outputs)
+        return (self.low + 0.5 * (outputs + 1.0) * (self.high - self.low)).astype(np.float32)
+
+    def told(self, taken: bool) -> Callable[[np.ndarray], np.ndarray]:
+        """What M is told of actions: how the game takes them, or their very numbers."""
+        return self.taken if taken else lambda actions: actions
+
+    def random_action(self, rng: np.random.Generator) -> np.ndarray:
+        """A uniform action, (A,) float32."""
+        return rng.uniform(self.low, self.high).astype(np.float32)
+
+    def make(self, renderer: Renderer, render_mode: str | None = None) -> Frames:
+        """An environment of frames whose episodes end by ``max_steps``.
+
+        Raises:
+            UserError: it can't be played with what is installed.
+        """
+        self.require(renderer)
+        if renderer == "fast" and self.fast_id is not None:
+            return gymnasium.make(self.fast_id, disable_env_checker=True, render_mode=render_mode)
+        return self.frames(gymnasium.make(
+            self.judge_id, disable_env_checker=True, render_mode=render_mode,
+            max_episode_steps=self.max_steps))
+
+
+def resized(picture: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 as V sees it, (64, 64, 3): each pixel the mean over its area."""
+    return cv2.resize(np.asarray(picture, np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+
+
+class Seen(gymnasium.Wrapper[np.ndarray, np.ndarray, Any, Any]):
+    """An environment with V's frames as observations, and C's numbers as actions.
+
+    Args:
+        env: any.
+        see: its observation -> (64, 64, 3) uint8.
+        act: an action (A,) float32 -> the environment's own; ``np.argmax`` for choices.
+    """
+
+    def __init__(self, env: gymnasium.Env[Any, Any],
+                 see: Callable[[Any], np.ndarray] = resized,
+                 act: Callable[[np.ndarray], Any] = lambda action: action):
+        super().__init__(env)
+        self.observation_space = gymnasium.spaces.Box(0, 255, FRAME, np.uint8)
+        self._see, self._act = see, act
+
+    def reset(self, *, seed: int | None = None,
+              options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode."""
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._see(observation), info
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Act once."""
+        observation, reward, terminated, truncated, info = self.env.step(self._act(action))
+        return self._see(observation), float(reward), terminated, truncated, info

@@ -1,0 +1,78 @@
+"""V, M and C as policies: C on features, and all three on frames."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.seeds import generator
+from worldmodels_repro.worlds.agent import Agent, Body, Senses
+
+
+class Controllers:
+    """C in a world of features: each episode has a controller of its own.
+
+    Args:
+        body: whose C.
+        weights: (E, n), each episode's.
+        slots: B.
+    """
+
+    def __init__(self, body: Body, weights: np.ndarray, slots: int):
+        self._shape, self._act = body.shape, game_named(body.game).act
+        self._weights = weights
+        self._at_the_wheel = np.zeros((slots, self._shape.weights), np.float32)
+
+    def reset(self, slot: int, seed: int, episode: int) -> None:
+        """An episode begins in a slot."""
+        self._at_the_wheel[slot] = self._weights[episode]
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """Features (B, F) -> actions (B, A)."""
+        return self._act(self._shape.act(self._at_the_wheel, observations))
+
+
+class SeeingAgent:
+    """V, M and C in a world of frames, with noise on its actions if asked.
+
+    Args:
+        agent: V, M and C.
+        slots: B.
+        most_noise: each episode's actions have noise of a standard deviation that is uniform from
+            0 to this; None is none. It is an Ornstein-Uhlenbeck walk: errors that last a while,
+            so that V and M see how the agent gets out of them.
+    """
+
+    def __init__(self, agent: Agent, slots: int = 1, most_noise: float | None = None):
+        self._game = game_named(agent.body.game)
+        self._senses = Senses(agent.body, slots)
+        self._controllers = Controllers(agent.body, agent.weights[None], slots)
+        self._most, self._scales = most_noise, np.zeros(slots)
+        self._rngs = [generator(0)] * slots
+        self._live = np.zeros(slots, bool)
+        self._noise = np.zeros((slots, agent.body.vision.size), np.float32)
+        self._drift = np.zeros((slots, self._game.actions))
+
+    def reset(self, slot: int, seed: int, episode: int) -> None:
+        """An episode begins in a slot."""
+        self._rngs[slot], self._live[slot] = generator(seed), True
+        self._scales[slot] = (0.0 if self._most is None
+                              else self._rngs[slot].uniform(0.0, self._most))
+        self._drift[slot] = 0.0
+        self._senses.forget(slot)
+        self._controllers.reset(slot, seed, 0)
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """Frames (B, 64, 64, 3) uint8 -> actions (B, A)."""
+        live = np.flatnonzero(self._live)
+        for slot in live:
+            self._rngs[slot].standard_normal(dtype=np.float32, out=self._noise[slot])
+        actions = self._controllers.act(self._senses.see(observations, self._noise, live))
+        for slot in live[self._scales[live] > 0]:
+            self._drift[slot] = 0.95 * self._drift[slot] + (
+                self._scales[slot] * np.sqrt(1 - 0.95**2)
+                * self._rngs[slot].standard_normal(actions.shape[1]))
+            noisy = np.clip(actions[slot] + self._drift[slot], self._game.low, self._game.high)
+            actions[slot] = noisy.astype(np.float32)
+        self._senses.remember(actions)
+        return actions

@@ -1,0 +1,59 @@
+"""The policies that gather data, by name: a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import FunctionType
+from typing import cast
+
+from worldmodels_repro import plugins
+from worldmodels_repro.config import Rollouts
+from worldmodels_repro.envs.game import Game
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.policies.agent import SeeingAgent
+from worldmodels_repro.policies.policy import EachEpisode
+from worldmodels_repro.policies.random import Brownian, Held, RandomNetwork
+from worldmodels_repro.worlds.agent import Agent
+from worldmodels_repro.worlds.episodes import Policy
+
+MakePolicy = Callable[[Game, Rollouts, Agent | None], Policy]
+"""(the game, what ``rollouts`` says, the agent that it names) -> who acts in a world of frames."""
+
+
+def _network(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
+    return EachEpisode(partial(RandomNetwork, game))
+
+
+def _brownian(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
+    return EachEpisode(partial(Brownian, game, dt=settings.brownian_dt))
+
+
+def _held(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
+    return EachEpisode(partial(Held, game, steps=settings.held_steps))
+
+
+def _controller(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
+    assert agent is not None  # the config has been checked
+    # From driving as well as it can to hardly keeping the road: M meets speed and mistakes.
+    return SeeingAgent(agent, most_noise=settings.agent_noise)
+
+
+# Their order is part of every episode's seed: new rows go to the end.
+POLICIES: dict[str, MakePolicy] = {
+    "network": _network, "brownian": _brownian, "held": _held, "controller": _controller,
+}
+
+
+def policy_named(name: str) -> MakePolicy:
+    """A row of the table, or the function at ``path/to/file.py:NAME``.
+
+    Raises:
+        UserError: there is none.
+    """
+    if plugins.is_own(name):
+        return cast(MakePolicy, plugins.load(name, FunctionType, "a function"))
+    if name not in POLICIES:
+        raise UserError(f"no policy {name}: {', '.join(POLICIES)} are known, or "
+                        "path/to/file.py:NAME")
+    return POLICIES[name]
