@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -11,11 +12,10 @@ from benchmarks.measure import Contender, Scale, Stretch, take_turns
 from benchmarks.plain import Z, memory_fit, vae_fit
 from benchmarks.report import Row, compare
 from worldmodels_repro.config import Memory, Vae
-from worldmodels_repro.data.frame_pool import FramePool
 from worldmodels_repro.data.sequences import Sequences
 from worldmodels_repro.envs.car_racing import FastCarRacing
 from worldmodels_repro.progress import Progress
-from worldmodels_repro.stages.vae import _train_epoch
+from worldmodels_repro.stages.vae import Frames
 from worldmodels_repro.storage import Arrays
 from worldmodels_repro.training.quiet import import_keras_quietly
 
@@ -76,18 +76,19 @@ def _project_vae(precision: str, episodes: int, size: int, batch: int) -> Stretc
     settings = Vae(batch=batch, precision=precision)  # type: ignore[arg-type]
     vae = compiled_vae(settings, 0)
     names = [str(number) for number in range(episodes)]
-    pool = FramePool(lambda name: drives[int(name)], settings.pool_mib)
 
-    def epoch(frames: int, number: int) -> None:
-        _train_epoch(vae, pool, names, frames, settings,
-                     np.random.default_rng(number), _Silent("vae", 0, "frames"))
+    def epoch(frames: int) -> Frames:
+        return Frames(settings=settings, folder=Path(), training=names,
+                      load=lambda name: drives[int(name)], frames=frames,
+                      validation=drives[0][:0], seed=0)
 
-    epoch(2 * batch, 0)  # compiles
+    epoch(2 * batch).train(vae, 0, 1, _Silent("vae", 0, "frames"))  # compiles
+    frames = episodes * size // batch * batch
+    whole = epoch(frames)
 
     def stretch(number: int) -> float:
-        frames = episodes * size // batch * batch
         start = time.perf_counter()
-        epoch(frames, number)
+        whole.train(vae, 0, number, _Silent("vae", 0, "frames"))
         return frames / (time.perf_counter() - start)
 
     return stretch

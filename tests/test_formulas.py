@@ -51,7 +51,7 @@ def test_v_weighs_squares_and_fourth_powers_of_its_errors() -> None:
 
 
 def test_a_rate_stands_still_then_cools_to_a_hundredth() -> None:
-    from worldmodels_repro.stages.vae import cooled
+    from worldmodels_repro.training.rates import cooled
 
     assert [cooled(0.2, 0.5, done) for done in (0.0, 0.5, 0.75, 1.0)] == pytest.approx(
         [0.2, 0.2, 0.1, 0.002])

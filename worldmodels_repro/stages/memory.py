@@ -6,12 +6,11 @@ that is seeded by the step's number, so a run that was interrupted goes on with 
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from worldmodels_repro.config import Memory
 from worldmodels_repro.data.episodes import (
     LATENTS,
     episode_file,
@@ -27,8 +26,9 @@ from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import Means
-from worldmodels_repro.storage import load_csv, save_csv, save_npz
+from worldmodels_repro.storage import save_npz
 from worldmodels_repro.training.quiet import import_keras_quietly
+from worldmodels_repro.training.rates import decayed
 
 
 def run(stage_run: Run) -> None:
@@ -44,7 +44,8 @@ def run(stage_run: Run) -> None:
     episodes = list(episode_lengths(latents, episodes, LATENTS, config.skip_bad_files))
     training, held_out = split_episodes(episodes, settings.validation, config.seed)
     read = {name: load_episode(latents, name, LATENTS) for name in episodes}
-    told = game_named(config.game).told(settings.taken_actions)
+    game = game_named(config.game)
+    told = game.told(settings.taken_actions)
     for episode in read.values():
         episode["actions"] = told(episode["actions"])
     sequences, validation = (
@@ -56,61 +57,52 @@ def run(stage_run: Run) -> None:
     # Keras takes seconds to import: after everything that can be refused.
     import_keras_quietly()
     from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
-    from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
-    from worldmodels_repro.training.keras import (
-        SummaryWriter,
-        device_line,
-        resume_training,
-        save_training,
-        usable_precision,
-    )
+    from worldmodels_repro.training.keras import usable_precision
+    from worldmodels_repro.training.loop import fit, start_from
 
     settings = settings.model_copy(update={"precision": usable_precision(settings.precision)})
-    memory = compiled_mdn_rnn(settings, config.vae.z, game_named(config.game).actions, seed)
-    if settings.start is not None:
-        start = Path(settings.start) / "memory" / "weights.npz"
-        set_weights(memory, load_weights(start), str(start))
-    step = resume_training(folder / "training.npz", memory)
-    history = [row for row in load_csv(folder / "history.csv", "step", "val_loss")
-               if row["step"] <= step]
-    writer = SummaryWriter(folder / "tensorboard")
-    with Progress("memory", settings.steps, "steps", step) as progress:
-        progress.say(f"{device_line()} in {settings.precision}; {len(training)} episodes, "
-                     f"{len(held_out)} held out")
-        while step < settings.steps:
-            clock = time.monotonic()
-            means = Means()
-            until = min(settings.steps, step + settings.validate_every)
-            while step < until:
-                rate = max(settings.min_learning_rate,
-                           settings.learning_rate * settings.decay**step)
-                memory.optimizer.learning_rate = rate
-                inputs, targets = sequences.batch(settings.batch, generator(seed, step))
-                logs = memory.train_on_batch(inputs, targets, return_dict=True)
-                means.add(logs, targets["valid"].sum())
-                step += 1
-                progress.add(1, f"loss {float(logs['loss']):.4f}")
-            row: dict[str, Any] = {"step": step, "learning_rate": rate,
-                   **means.rounded(5),
-                   **validate(memory, validation.in_order(settings.batch, generator(seed)),
-                              settings.done),
-                   "seconds": round(time.monotonic() - clock, 2)}
-            best = min((past["val_loss"] for past in history), default=np.inf)
-            history.append(row)
-            if row["val_loss"] < best:
-                save_weights(folder / "weights.npz", memory)
-            writer.write(row, step)
-            save_csv(folder / "history.csv", history)
-            save_training(folder / "training.npz", memory, step)
-            stage_run.checkpoint("memory")
-            progress.say(f"step {step}: loss {row['loss']:.4f}, held-out {row['val_loss']:.4f}"
-                         + _deaths(row))
+    memory = compiled_mdn_rnn(settings, config.vae.z, game.actions, seed)
+    start_from(memory, "memory", settings.start)
+    history = fit(stage_run, "memory", memory, Windows(settings, sequences, validation, seed),
+                  f"{len(training)} episodes, {len(held_out)} held out")
     best_row = min(history, key=lambda row: row["val_loss"])
     stage_run.finish("memory", parameters=memory.count_params(), precision=settings.precision,
                      training_episodes=len(training), held_out_episodes=held_out,
                      **{f"best_{name}": best_row[name] for name in
                         ("val_loss", "val_done_recall", "val_done_precision")
                         if name in best_row})
+
+
+class Windows:
+    """A :class:`training.loop.Course` of windows of episodes; a round ends with a validation."""
+
+    unit, counted = "step", (1, "steps")
+
+    def __init__(self, settings: Memory, training: Sequences, validation: Sequences, seed: int):
+        self.total, self.every = settings.steps, settings.validate_every
+        self._settings, self._seed = settings, seed
+        self._training, self._validation = training, validation
+
+    def train(self, model: Any, done: int, until: int, progress: Progress) -> dict[str, Any]:
+        """Gradient steps ``done`` to ``until``."""
+        settings, means, rate = self._settings, Means(), 0.0
+        for step in range(done, until):
+            rate = decayed(settings.learning_rate, settings.decay, settings.min_learning_rate, step)
+            model.optimizer.learning_rate = rate
+            inputs, targets = self._training.batch(settings.batch, generator(self._seed, step))
+            logs = model.train_on_batch(inputs, targets, return_dict=True)
+            means.add(logs, targets["valid"].sum())
+            progress.add(1, f"loss {float(logs['loss']):.4f}")
+        return {"learning_rate": rate, **means.rounded(5)}
+
+    def validate(self, model: Any) -> dict[str, Any]:
+        """Held-out losses, with the same draws every time."""
+        batches = self._validation.in_order(self._settings.batch, generator(self._seed))
+        return validate(model, batches, self._settings.done)
+
+    def show(self, model: Any, row: dict[str, Any], best: bool) -> str:
+        """The losses in words."""
+        return f"loss {row['loss']:.4f}, held-out {row['val_loss']:.4f}{_deaths(row)}"
 
 
 def validate(memory: Any, batches: Any, has_done: bool) -> dict[str, float | None]:

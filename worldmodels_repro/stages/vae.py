@@ -7,7 +7,6 @@ is on disk, so a run that was interrupted goes on with the next epoch, number fo
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,14 @@ from worldmodels_repro.data.episodes import (
 from worldmodels_repro.data.frame_pool import FramePool
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.models.vae.layers import layers_named
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import Means
-from worldmodels_repro.storage import Arrays, load_csv, save_csv, save_npz
+from worldmodels_repro.storage import Arrays, save_npz
 from worldmodels_repro.training.quiet import import_keras_quietly
+from worldmodels_repro.training.rates import cooled
 
 SHOWN = 8  # fixed held-out frames whose reconstructions are drawn each epoch
 
@@ -40,6 +41,7 @@ def run(stage_run: Run) -> None:
     settings = stage_run.config.vae
     if settings.mirror and game_named(stage_run.config.game).mirrored is None:
         raise UserError(f"{stage_run.config.game} has no mirror image: leave vae.mirror=false")
+    layers = layers_named(settings.layers)
     folder = stage_run.begin("vae")
     if folder is None:
         return
@@ -49,61 +51,77 @@ def run(stage_run: Run) -> None:
     training, held_out = split_episodes(list(lengths), settings.validation, stage_run.config.seed)
     there_are = sum(lengths[name] for name in training)
     seed = episode_seed(stage_run.config.seed, "models", 2)
+    load, frames = _thinned(rollouts, lengths, training, settings, seed)
 
     # Keras takes seconds to import: after everything that can be refused.
     import_keras_quietly()
     from worldmodels_repro.models.vae.vae import compiled_vae
-    from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
-    from worldmodels_repro.training.keras import (
-        SummaryWriter,
-        device_line,
-        resume_training,
-        save_training,
-        usable_precision,
-    )
+    from worldmodels_repro.training.keras import usable_precision
+    from worldmodels_repro.training.loop import fit, start_from
 
     settings = settings.model_copy(update={"precision": usable_precision(settings.precision)})
-    vae = compiled_vae(settings, seed)
-    if settings.start is not None:
-        start = Path(settings.start) / "vae" / "weights.npz"
-        set_weights(vae, load_weights(start), str(start))
-    epoch = resume_training(folder / "training.npz", vae)
-    history = [row for row in load_csv(folder / "history.csv", "epoch", "val_loss")
-               if row["epoch"] <= epoch]
-    validation = _validation_frames(rollouts, held_out, settings, seed)
-    load, frames = _thinned(rollouts, lengths, training, settings, seed)
-    pool = FramePool(load, settings.pool_mib)
-    writer = SummaryWriter(folder / "tensorboard")
-    with Progress("vae", settings.epochs * frames, "frames", epoch * frames) as progress:
-        progress.say(f"{device_line()} in {settings.precision}; {there_are} frames of "
-                     f"{len(training)} episodes, {len(validation)} held-out frames "
-                     f"of {len(held_out)}")
-        while epoch < settings.epochs:
-            epoch += 1
-            clock = time.monotonic()
-            vae.optimizer.learning_rate = cooled(settings.learning_rate, settings.cool,
-                                                 (epoch - 1) / settings.epochs)
-            row = _train_epoch(vae, pool, training, frames, settings,
-                               generator(seed, epoch), progress)
-            row = {"epoch": epoch, **row, **_validate(vae, validation, settings),
-                   "seconds": round(time.monotonic() - clock, 2)}
-            best = min((past["val_loss"] for past in history), default=np.inf)
-            history.append(row)
-            shown = _reconstructions(folder, epoch, vae, validation)
-            if row["val_loss"] < best:
-                save_npz(folder / "reconstructions.npz", shown)
-                save_weights(folder / "weights.npz", vae)
-            writer.write(row, epoch)
-            save_csv(folder / "history.csv", history)
-            save_training(folder / "training.npz", vae, epoch)
-            stage_run.checkpoint("vae")
-            progress.say(f"epoch {epoch}: loss {row['loss']:.2f}, held-out {row['val_loss']:.2f} "
-                         f"(reconstruction {row['val_reconstruction']:.2f}, KL "
-                         f"{row['val_kl']:.2f})")
+    vae = compiled_vae(settings, seed, layers)
+    start_from(vae, "vae", settings.start)
+    course = Frames(settings=settings, folder=folder, training=training, load=load, frames=frames,
+                    validation=_validation_frames(rollouts, held_out, settings, seed), seed=seed)
+    history = fit(stage_run, "vae", vae, course,
+                  f"{there_are} frames of {len(training)} episodes, {len(course.validation)} "
+                  f"held-out frames of {len(held_out)}")
     stage_run.finish("vae", parameters=vae.count_params(), precision=settings.precision,
                      training_episodes=len(training), held_out_episodes=held_out,
                      training_frames=there_are,
                      best_val_loss=min(row["val_loss"] for row in history))
+
+
+class Frames:
+    """A :class:`training.loop.Course` of frames, shuffled across episodes; a round is an epoch."""
+
+    unit, every = "epoch", 1
+
+    def __init__(self, *, settings: Vae, folder: Path, training: list[str],
+                 load: Callable[[str], np.ndarray], frames: int, validation: np.ndarray, seed: int):
+        self.total, self.validation = settings.epochs, validation
+        self.counted = frames, "frames"
+        self._settings, self._folder, self._seed = settings, folder, seed
+        self._training, self._frames = training, frames
+        self._pool = FramePool(load, settings.pool_mib)
+
+    def train(self, model: Any, done: int, until: int, progress: Progress) -> dict[str, Any]:
+        """One epoch."""
+        settings, rng = self._settings, generator(self._seed, until)
+        model.optimizer.learning_rate = cooled(settings.learning_rate, settings.cool,
+                                               done / self.total)
+        means, seen = Means(), 0
+        for batch in self._pool.batches(self._training, min(settings.batch, self._frames), rng):
+            if settings.mirror:
+                turned = rng.random(len(batch)) < 0.5
+                batch[turned] = batch[turned, :, ::-1]
+            noise = rng.standard_normal((len(batch), settings.z), np.float32)
+            logs = model.train_on_batch((batch, noise), return_dict=True)
+            means.add(logs, len(batch))
+            seen += len(batch)
+            progress.add(len(batch), f"loss {float(logs['loss']):.2f}")
+            if seen + len(batch) > self._frames:
+                break
+        progress.add(self._frames - seen)  # the part of a batch that an epoch leaves out
+        return dict(means.rounded(4))
+
+    def validate(self, model: Any) -> dict[str, Any]:
+        """Losses on the held-out frames, with the same noise at every epoch."""
+        means, rng = Means(), generator(0)
+        for first in range(0, len(self.validation), self._settings.batch):
+            batch = self.validation[first:first + self._settings.batch]
+            noise = rng.standard_normal((len(batch), self._settings.z), np.float32)
+            means.add(model.test_on_batch((batch, noise), return_dict=True), len(batch))
+        return dict(means.rounded(4, "val_"))
+
+    def show(self, model: Any, row: dict[str, Any], best: bool) -> str:
+        """Draw the reconstructions of a few held-out frames."""
+        shown = _reconstructions(self._folder, row["epoch"], model, self.validation)
+        if best:
+            save_npz(self._folder / "reconstructions.npz", shown)
+        return (f"loss {row['loss']:.2f}, held-out {row['val_loss']:.2f} (reconstruction "
+                f"{row['val_reconstruction']:.2f}, KL {row['val_kl']:.2f})")
 
 
 def _thinned(rollouts: Path, lengths: dict[str, int], training: list[str], settings: Vae,
@@ -134,42 +152,6 @@ def _thinned(rollouts: Path, lengths: dict[str, int], training: list[str], setti
 
     frames = int(there_are - early + kept * early)
     return load, min(frames, settings.frames_per_epoch or frames)
-
-
-def cooled(rate: float, cool: float, done: float) -> float:
-    """The learning rate when the share ``done`` of training is over.
-
-    It stands still, then falls to a hundredth over the last share ``cool``, in a straight line.
-    """
-    return rate if done <= 1 - cool else rate * max(0.01, (1 - done) / cool)
-
-
-def _train_epoch(vae: Any, pool: FramePool, episodes: list[str], frames: int, settings: Vae,
-                 rng: np.random.Generator, progress: Progress) -> dict[str, float]:
-    means, seen = Means(), 0
-    for batch in pool.batches(episodes, min(settings.batch, frames), rng):
-        if settings.mirror:
-            turned = rng.random(len(batch)) < 0.5
-            batch[turned] = batch[turned, :, ::-1]
-        noise = rng.standard_normal((len(batch), settings.z), np.float32)
-        logs = vae.train_on_batch((batch, noise), return_dict=True)
-        means.add(logs, len(batch))
-        seen += len(batch)
-        progress.add(len(batch), f"loss {float(logs['loss']):.2f}")
-        if seen + len(batch) > frames:
-            break
-    progress.add(frames - seen)  # the part of a batch that an epoch leaves out
-    return means.rounded(4)
-
-
-def _validate(vae: Any, frames: np.ndarray, settings: Vae) -> dict[str, float]:
-    """Scores on the held-out frames, with the same noise at every epoch."""
-    means, rng = Means(), generator(0)
-    for first in range(0, len(frames), settings.batch):
-        batch = frames[first:first + settings.batch]
-        noise = rng.standard_normal((len(batch), settings.z), np.float32)
-        means.add(vae.test_on_batch((batch, noise), return_dict=True), len(batch))
-    return means.rounded(4, "val_")
 
 
 def _validation_frames(rollouts: Path, held_out: list[str], settings: Vae,
