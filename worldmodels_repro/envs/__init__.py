@@ -17,3 +17,7 @@ gymnasium.register(
     entry_point="worldmodels_repro.worlds.dream_env:DreamEnv",
     vector_entry_point="worldmodels_repro.worlds.dream_env:DreamVectorEnv",
 )
+gymnasium.register(
+    id="worldmodels/Seen-v0",
+    entry_point="worldmodels_repro.worlds.seen_env:SeenEnv",
+)

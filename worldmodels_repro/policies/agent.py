@@ -10,11 +10,11 @@ from worldmodels_repro.worlds.agent import Agent, Body, Senses
 
 
 class Controllers:
-    """C in a world of features: each episode has a controller of its own.
+    """C in a world of features: each episode has a controller of its own, or they take turns.
 
     Args:
         body: whose C.
-        weights: (E, n), each episode's.
+        weights: (E, n), one controller a row.
         slots: B.
     """
 
@@ -25,7 +25,7 @@ class Controllers:
 
     def reset(self, slot: int, seed: int, episode: int) -> None:
         """An episode begins in a slot."""
-        self._at_the_wheel[slot] = self._weights[episode]
+        self._at_the_wheel[slot] = self._weights[episode % len(self._weights)]
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Features (B, F) -> actions (B, A)."""
@@ -60,7 +60,7 @@ class SeeingAgent:
                               else self._rngs[slot].uniform(0.0, self._most))
         self._drift[slot] = 0.0
         self._senses.forget(slot)
-        self._controllers.reset(slot, seed, 0)
+        self._controllers.reset(slot, seed, episode)
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Frames (B, 64, 64, 3) uint8 -> actions (B, A)."""

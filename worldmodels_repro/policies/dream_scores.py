@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.policies.policy import EachEpisode
@@ -30,8 +28,8 @@ def dream_scores(agent: Agent, dream: Dream, episodes: int, seed: int) -> dict[s
         episodes: how many, of ``seed``: no other purpose dreams them.
     """
     seeds = [episode_seed(seed, "dream", k) for k in range(episodes)]
-    weights = np.repeat(agent.weights[None], episodes, axis=0)
-    played = {"agent": play_in_dream(dream, Controllers(agent.body, weights, episodes), seeds),
+    controllers = Controllers(agent.body, agent.weights[None], episodes)
+    played = {"agent": play_in_dream(dream, controllers, seeds),
               "random": play_randomly(dream, seeds)}
     return {"temperature": dream.temperature,
             "results": {player: summary(part.returns.tolist()) | {

@@ -51,3 +51,7 @@ class RealWorld:
         self._steps[self._games.live] += 1
         self._senses.remember(actions)
         return rewards, dones
+
+    def terminated(self, slot: int) -> bool:
+        """Whether the last step ended the slot's episode by itself, not by its time."""
+        return bool(self._games.terminated[slot])
