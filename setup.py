@@ -15,7 +15,7 @@ REQUIRED = [
     # inference in workers, without TensorFlow
     "openvino>=2025.2,<2027",
     # worlds
-    "gymnasium[box2d]>=1.2,<1.5",
+    "gymnasium[box2d]>=1.2.3,<1.5",
     "opencv-python-headless>=4.10,<6",
     "numpy>=2.0,<3",
     # evolution, here and on many machines
@@ -28,6 +28,9 @@ REQUIRED = [
     "typing-extensions>=4.12,<5",
     "ruamel.yaml>=0.18,<0.20",
     "tqdm>=4.67,<5",
+    # cores, and one process at a time
+    "joblib>=1.4,<2",
+    "filelock>=4.0,<5",
     # figures
     "matplotlib>=3.10,<4",
     "scikit-learn>=1.6,<2",
