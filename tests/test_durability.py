@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -145,8 +146,9 @@ def test_two_processes_on_one_stage(tiny_run: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     shutil.rmtree(run / "evolve")
     lock = run / "evolve" / ".lock"
-    with hold(lock, "evolve"):
-        assert "another process is at work" in refused(command("evolve", "--run", run))
+    held = hold(lock, "evolve")
+    assert "another process is at work" in refused(command("evolve", "--run", run))
+    held.release()
     assert command("evolve", "--run", run).returncode == 0
 
 
@@ -155,4 +157,36 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
                "from worldmodels_repro.storage import hold; "
                "held = hold(Path(sys.argv[1]), 'x'); os.kill(os.getpid(), 9)")
     subprocess.run([sys.executable, "-c", program, tmp_path / "lock"])
-    hold(tmp_path / "lock", "x").close()
+    hold(tmp_path / "lock", "x").release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_no_error(tmp_path: Path, number: int) -> None:
+    program = ("import fcntl, sys\n"
+               "from pathlib import Path\n"
+               "def flock(*words):\n"
+               f"    raise OSError({number}, 'no locks here')\n"
+               "fcntl.flock = flock\n"
+               "from worldmodels_repro.storage import hold\n"
+               "held = [hold(Path(sys.argv[1]), 'x') for _ in range(2)]\n")
+    result = subprocess.run([sys.executable, "-c", program, tmp_path / "lock"],
+                            capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_run_begins_where_cores_have_no_affinity(tmp_path: Path) -> None:
+    program = ("import os, sys\n"
+               "del os.sched_getaffinity\n"
+               "import worldmodels_repro.storage, worldmodels_repro.verbs.doctor\n"
+               "from worldmodels_repro.config import Config\n"
+               "from worldmodels_repro.cores import usable_cores\n"
+               "from worldmodels_repro.pool import Pool\n"
+               "assert usable_cores() >= 1\n"
+               "Pool(0, print, ()).close()\n"
+               "from pathlib import Path\n"
+               "worldmodels_repro.verbs.doctor._machine()\n"
+               "from worldmodels_repro.run import Run\n"
+               "assert Run(Path(sys.argv[1]), Config()).begin('rollouts') is not None\n")
+    result = subprocess.run([sys.executable, "-c", program, tmp_path / "run"],
+                            capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -20,6 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, TypeVar
 
+from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.errors import UserError
 
 Task = TypeVar("Task")
@@ -40,7 +41,7 @@ class Pool:
 
     def __init__(self, workers: int, initializer: Callable[..., None], initargs: tuple[Any, ...],
                  hang_after: float = 0.0):
-        self.workers = ranks() - 1 or workers or len(os.sched_getaffinity(0))
+        self.workers = ranks() - 1 or workers or usable_cores()
         self._initializer, self._initargs = initializer, initargs
         self._hang_after, self._last_sign = hang_after, time.monotonic()
         self._executor = self._start()

@@ -34,6 +34,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from worldmodels_repro.config import Config, load_config
+from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.records import Marker
 from worldmodels_repro.storage import hold, load_json, save_json, write_atomically
@@ -120,7 +121,7 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
             record = {"stage": stage, "started": _now(), "seconds": 0.0}
         record |= {"settings": self.settings(stage), "state": "running", "versions": versions(),
-                   "commit": git_commit(), "cores": len(os.sched_getaffinity(0)), "resumed": _now()}
+                   "commit": git_commit(), "cores": usable_cores(), "resumed": _now()}
         self._held = hold(folder / ".lock", f"{stage} on {self.path}")
         save_json(marker, record)
         self._write_config()

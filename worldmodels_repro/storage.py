@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import fcntl
 import io
 import json
 import os
@@ -18,11 +17,14 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from worldmodels_repro.errors import UserError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 Arrays = dict[str, np.ndarray]
 Shape = TypeVar("Shape")
@@ -231,23 +233,27 @@ def load_json_lines(path: Path, shape: type[Shape]) -> list[Shape]:
     return values
 
 
-def hold(path: Path, what: str) -> BinaryIO:
-    """Lock a file for as long as this process lives (or until the result is closed).
+def hold(path: Path, what: str) -> FileLock:
+    """Lock a file for as long as this process lives (or until the result is released).
 
     Raises:
         UserError: another process holds it.
+        OSError: the file can't be made there.
     """
+    from filelock import FileLock, Timeout  # not for workers: they lock nothing
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("wb")
+    path.touch()  # what the disk refuses is told; what is refused from here on is the lock alone
+    # The operating system's lock or none: a file that stands for one would outlive its process.
+    lock = FileLock(path, fallback_to_soft=False)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        lock.acquire(blocking=False)
+    except Timeout:
         raise UserError(f"another process is at work on {what}: let it finish, or stop it "
                         "and type the same command again") from None
-    except OSError:
+    except (OSError, NotImplementedError):
         pass  # a file system without locks: nothing to go by
-    return file
+    return lock
 
 
 def save_csv(path: Path, rows: list[dict[str, Any]]) -> None:
