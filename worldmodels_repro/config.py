@@ -69,6 +69,20 @@ class Rollouts(Section):
                              "holds it with rollouts.agent, e.g. --set rollouts.agent=logs/quick")
         return self
 
+    @model_validator(mode="after")
+    def _settings_mean_something(self) -> Rollouts:
+        if not self.policies.get("controller") and (self.agent or self.agent_noise):
+            raise ValueError("rollouts.agent and rollouts.agent_noise do nothing without the "
+                             "controller's episodes: ask for some in rollouts.policies, or set "
+                             "rollouts.agent=null and rollouts.agent_noise=0.0")
+        if self.held_steps[0] > self.held_steps[1]:
+            raise ValueError("rollouts.held_steps takes the fewest steps, then the most, "
+                             "e.g. --set rollouts.held_steps=[1,10]")
+        if self.min_steps > self.max_steps:
+            raise ValueError("no episode is kept that is cut before rollouts.min_steps: set "
+                             "rollouts.min_steps to rollouts.max_steps or less")
+        return self
+
     @property
     def agents(self) -> list[str]:
         """The run folders of ``agent``."""
@@ -157,6 +171,15 @@ class Memory(Section):
     """Steps between validations (and checkpoints)."""
     start: str | None = None
     """A run folder whose M to start from (None: from scratch)."""
+
+    @model_validator(mode="after")
+    def _weighted_heads_are_there(self) -> Memory:
+        for head, setting in (("done", "done_weight"), ("reward", "reward_clip")):
+            default = type(self).model_fields[setting].default
+            if not getattr(self, head) and getattr(self, setting) != default:
+                raise ValueError(f"memory.{setting} does nothing without that head: set "
+                                 f"memory.{head}=true, or memory.{setting}={default}")
+        return self
 
 
 class Controller(Section):
@@ -274,6 +297,12 @@ class Config(Section):
             if self.evolve.untrained_memory:
                 raise ValueError("evolve.untrained_memory leaves nothing to dream of: set it to "
                                  "false, or evolve.world=real")
+        if self.evolve.drawn_endings and not self.memory.done:
+            raise ValueError("evolve.drawn_endings does nothing where M has learnt no endings: set "
+                             "memory.done=true, and train M anew, or evolve.drawn_endings=false")
+        if self.evolve.untrained_memory and self.controller.inputs == ("z",):
+            raise ValueError("evolve.untrained_memory does nothing where C sees nothing of M: set "
+                             "it to false, or have h or c in controller.inputs")
         return self
 
     def plain(self) -> dict[str, Any]:
