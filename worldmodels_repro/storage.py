@@ -74,6 +74,10 @@ def load_npz(path: Path, names: Iterable[str] | None = None,
         UserError: the file is missing, truncated, holds pickled objects, or lacks a name.
     """
     try:
+        # What is no archive np.load takes for a pickle, and says how to have it run.
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                raise zipfile.BadZipFile("no .npz archive")
         with np.load(path, allow_pickle=False) as archive:
             wanted = list(archive.files if names is None else names)
             missing = [name for name in (*wanted, *beside) if name not in archive.files]
@@ -91,6 +95,8 @@ def load_npz(path: Path, names: Iterable[str] | None = None,
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise  # the disk, not the file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "allow_pickle" in reason:
+            reason = "it holds Python objects, which are never loaded"
         raise UserError(
             f"{path} is truncated or not a file of this project ({reason}): "
             "remove it and run its stage again"
