@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from hypothesis import strategies as st
 from benchmarks.reliability.compare import difference
 from benchmarks.reliability.fuzz import fuzz
 from benchmarks.reliability.kills import kill_once
-from worldmodels_repro.config import Config, load_config
+from worldmodels_repro.config import Config, check_config, load_config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.records import Marker
 from worldmodels_repro.run import Run
@@ -98,6 +99,44 @@ def test_a_run_kept_without_its_strategy_is_not_written_over(tiny_run: Path, tmp
     assert command("evolve", "--run", run).returncode == 0  # done as it is
     rows = (path / "evolve" / "generations.csv" for path in (run, tiny_run))
     assert len({file.read_bytes() for file in rows}) == 1
+
+
+# === Markers ===
+
+
+def test_a_torn_marker_throws_no_strategy_away(tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    marker = run / "evolve" / "stage.json"
+    marker.write_bytes(marker.read_bytes()[:100])
+    for verb in ("evolve", "evaluate", "results"):
+        said = refused(command(verb, "--run", run))
+        assert "remove this one file" in said and f"remove {run / 'evolve'} " not in said
+    marker.unlink()
+    clash = refused(command("evolve", "--run", run, "--set", "evolve.sigma=0.3"))
+    assert "evolve.sigma: 0.1 there, 0.3 here" in clash
+    strategy = (run / "evolve" / "strategy.npz").read_bytes()
+    assert command("evolve", "--run", run).returncode == 0
+    assert (run / "evolve" / "strategy.npz").read_bytes() == strategy
+    assert difference(run / "evolve", tiny_run / "evolve") is None
+    assert load_json(marker, Marker)["state"] == "done"
+
+
+def test_a_setting_newer_than_a_stage_had_its_default_there(tmp_path: Path) -> None:
+    def run(**settings: object) -> Run:
+        return Run(tmp_path / "run", check_config({"rollouts": settings}, "x"))
+
+    first = run()
+    marker = (first.begin("rollouts") or tmp_path) / "stage.json"
+    first.finish("rollouts")
+    written = json.loads(marker.read_text())
+    for newer in ("rollouts.patience", "rollouts.brownian_dt"):
+        del written["settings"][newer]
+    marker.write_text(json.dumps(written))
+    assert run().begin("rollouts") is None
+    run().require("rollouts", "vae")
+    for act in (Run.begin, lambda changed, stage: changed.require(stage, "vae")):
+        with pytest.raises(UserError, match=r"rollouts\.patience: 0 there, 5 here"):
+            act(run(patience=5), "rollouts")
 
 
 # === Disks ===

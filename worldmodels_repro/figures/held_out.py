@@ -19,10 +19,9 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.style import needed
 from worldmodels_repro.models.mdn_rnn.recurrence import Recurrence
 from worldmodels_repro.models.weights import load_weights
-from worldmodels_repro.records import Marker
-from worldmodels_repro.run import Run
+from worldmodels_repro.run import Run, load_marker
 from worldmodels_repro.seeds import generator
-from worldmodels_repro.storage import Arrays, load_json
+from worldmodels_repro.storage import Arrays
 
 MOST = 20  # held-out episodes that are looked through
 WINDOW = 100  # steps shown
@@ -141,7 +140,7 @@ def _liveliest(mu: np.ndarray) -> tuple[float, int]:
 def _held_out(run: Run) -> list[str]:
     """The episodes that M's training left out: as it wrote down, or as it would pick them."""
     marker = needed(run.folder("memory") / "stage.json", "memory")
-    facts = load_json(marker, Marker).get("facts", {})
+    facts = load_marker(marker.parent).get("facts", {})
     if "held_out_episodes" in facts:
         return list(facts["held_out_episodes"])
     latents = run.folder("latents")
