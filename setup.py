@@ -43,6 +43,10 @@ REQUIRED = [
 EXTRAS = {
     "gpu": ["tensorflow[and-cuda]>=2.18,<2.23"],
     "doom": ["vizdoom>=1.3,<2"],
+    # trackers
+    "wandb": ["wandb>=0.31,<1"],
+    # its store in a file is SQLAlchemy's
+    "mlflow": ["mlflow-skinny>=3.17,<4", "sqlalchemy>=2.0,<3", "alembic>=1.14,<2"],
     # to test that other libraries can train in the dream
     "sb3": ["stable-baselines3>=2.7,<3", "torch>=2.8,<3"],
     "dev": [

@@ -9,17 +9,19 @@ what is allowed.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.plugins import is_plugin
 
 Policy = Literal["network", "brownian", "held", "controller"]
 Feature = Literal["z", "h", "c"]
 World = Literal["real", "dream"]
+TrackerName = Literal["tensorboard", "wandb", "mlflow"]
 
 # How a key may differ from the one that artefacts were made with:
 SPEED: dict[str, Any] = {"resume": "speed"}  # never changes a result: free at any time
@@ -281,12 +283,26 @@ class Config(Section):
     """Go on without an episode whose file can't be read (False: stop and name it)."""
     remote: str | None = None
     """s3://bucket/prefix to mirror the run folder to (None: nowhere)."""
+    trackers: list[str] = Field(default=["tensorboard"], json_schema_extra=SPEED)
+    """Who is told how training goes, beside the CSVs: tensorboard, wandb, mlflow, or one of your
+    own, path/to/file.py:NAME."""
     rollouts: Rollouts = Rollouts()
     vae: Vae = Vae()
     memory: Memory = Memory()
     controller: Controller = Controller()
     evolve: Evolve = Evolve()
     evaluate: Evaluate = Evaluate()
+
+    @model_validator(mode="after")
+    def _trackers_are_known(self) -> Config:
+        known = get_args(TrackerName)
+        for name in self.trackers:
+            if name not in known and not is_plugin(name):
+                raise ValueError(f"trackers: {name!r} is not allowed: name {', '.join(known)}, or "
+                                 "one of your own as path/to/file.py:NAME")
+        if len(set(self.trackers)) != len(self.trackers):
+            raise ValueError("trackers takes each name once")
+        return self
 
     @model_validator(mode="after")
     def _dreams_mean_something(self) -> Config:

@@ -1,0 +1,70 @@
+"""What users write: a name in a Python file of their own, ``path/to/file.py:NAME``."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+
+from worldmodels_repro.errors import UserError
+
+
+def is_plugin(spec: str) -> bool:
+    """Whether this is ``path/to/file.py:NAME``."""
+    path, _, name = spec.rpartition(":")
+    return path.endswith(".py") and name.isidentifier()
+
+
+def load(spec: str, kind: str) -> object:
+    """What ``path/to/file.py:NAME`` stands for; the file is run once in a process.
+
+    Args:
+        spec: a relative path is below the current folder.
+        kind: what it should be, for those who mistype it: ``tracker``.
+
+    Raises:
+        UserError: not of that form, or the file is missing, can't be run, or lacks the name.
+    """
+    path, _, name = spec.rpartition(":")
+    if not is_plugin(spec):
+        raise UserError(f"{spec!r} is no {kind}: name one in a Python file of yours as "
+                        "path/to/file.py:NAME")
+    file = Path(path)
+    if not file.is_file():
+        raise UserError(f"there is no file {path}: name the one that holds the {kind} {name}")
+    module = _run(file.resolve())
+    if not hasattr(module, name):
+        raise UserError(f"{path} has no {name}: define it there, or name another {kind}")
+    return getattr(module, name)
+
+
+@cache
+def _run(file: Path) -> ModuleType:
+    name = "worldmodels_plugin" + "".join(letter if letter.isalnum() else "_"
+                                          for letter in str(file.with_suffix("")))
+    spec = spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses, among others, look up the module they are made in
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise UserError(f"{_place(file, error)}: {_reason(error)}: mend it there") from None
+    return module
+
+
+def _place(file: Path, error: BaseException) -> str:
+    """The file, with the line of it that failed."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+             if frame.filename == str(file)]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+    return f"{file}" if line is None else f"{file}, line {line}"
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error.msg if isinstance(error, SyntaxError) else error)
+    return f"{type(error).__name__} ({text.splitlines()[0]})" if text else type(error).__name__
