@@ -15,7 +15,7 @@ REQUIRED = [
     # inference in workers, without TensorFlow
     "openvino>=2025.2,<2027",
     # worlds
-    "gymnasium[box2d]>=1.2,<1.5",
+    "gymnasium[box2d]>=1.2.3,<1.5",
     "opencv-python-headless>=4.10,<6",
     "numpy>=2.0,<3",
     # evolution, here and on many machines
@@ -28,6 +28,9 @@ REQUIRED = [
     "typing-extensions>=4.12,<5",
     "ruamel.yaml>=0.18,<0.20",
     "tqdm>=4.67,<5",
+    # cores, and one process at a time
+    "joblib>=1.4,<2",
+    "filelock>=4.0,<5",
     # figures
     "matplotlib>=3.10,<4",
     "scikit-learn>=1.6,<2",
@@ -40,6 +43,10 @@ REQUIRED = [
 EXTRAS = {
     "gpu": ["tensorflow[and-cuda]>=2.18,<2.23"],
     "doom": ["vizdoom>=1.3,<2"],
+    # trackers
+    "wandb": ["wandb>=0.31,<1"],
+    # its store in a file is SQLAlchemy's
+    "mlflow": ["mlflow-skinny>=3.17,<4", "sqlalchemy>=2.0,<3", "alembic>=1.14,<2"],
     # to test that other libraries can train in the dream
     "sb3": ["stable-baselines3>=2.7,<3", "torch>=2.8,<3"],
     "dev": [

@@ -13,6 +13,7 @@ from benchmarks.loop import SLOTS
 from benchmarks.measure import Scale, in_process
 from benchmarks.report import Row
 from worldmodels_repro.config import Vae
+from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.data.frame_pool import FRAME_BYTES, FramePool
 from worldmodels_repro.evolution.players import Players, WorldSpec
 from worldmodels_repro.training.quiet import import_keras_quietly
@@ -41,7 +42,7 @@ def vae_stream(scale: Scale) -> list[Row]:
 
 def _workers(steps: int) -> list[dict[str, float]]:
     agent = body("bf16")
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     with Players(WorldSpec(agent, "fast", SLOTS), 0, SLOTS) as players:
         drivers = controllers(SLOTS * cores, agent.shape.weights, 0)
         players.play(drivers, np.arange(len(drivers)), list(range(len(drivers))), steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from benchmarks.loop import SLOTS, WAVES, project_loop
 from benchmarks.measure import Contender, Scale, Stretch, take_turns
 from benchmarks.report import Row, compare
 from worldmodels_repro.config import check_config
+from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.run import Run
 from worldmodels_repro.stages import evolve
 from worldmodels_repro.storage import load_csv, save_npz
@@ -22,7 +22,7 @@ TIMED = 2  # generations, after the one in which the workers start
 
 def generation(scale: Scale) -> list[Row]:
     """Steps a second of whole generations; the ratio is the cores' efficiency."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     steps = scale.pick(1000, 20)
     # The defaults but for a generation small enough to time.
     settings = {"population": scale.pick(16, 4), "rollouts": scale.pick(4, 1),

@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.run import git_commit, versions
 
 
@@ -98,7 +99,7 @@ def machine() -> dict[str, Any]:
     models = [line.partition(":")[2].strip() for line in
               Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {"cpu": models[0] if models else platform.processor(),
-            "cores": len(os.sched_getaffinity(0)), "versions": versions(),
+            "cores": usable_cores(), "versions": versions(),
             "commit": git_commit(), "load_before": os.getloadavg()[0],
             "date": time.strftime("%Y-%m-%d", time.gmtime())}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from worldmodels_repro.config import Config, load_config
 from worldmodels_repro.storage import load_csv
@@ -54,8 +54,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
     run, made = shared / "runs" / "tiny", shared / "made"
-    with (shared / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(shared / "lock"):
         if not made.exists():
             for verb in STAGES:
                 result = command(verb, "--config", TINY, "--run", run)

@@ -237,10 +237,23 @@ def test_guard_accepts_the_installed_gymnasium():
     check_gymnasium()
 
 
-def test_guard_refuses_other_versions(monkeypatch):
-    monkeypatch.setattr(gymnasium, "__version__", "0.29.1")
-    with pytest.raises(RuntimeError, match=r"works with gymnasium .*1\.4\.0.*not with 0\.29\.1"):
+@pytest.mark.parametrize("version", ["0.29.1", "1.2.2", "1.5.0", "1.40.0", "1.4.0rc1", "1.4"])
+def test_guard_refuses_other_versions(monkeypatch, version):
+    monkeypatch.setattr(gymnasium, "__version__", version)
+    with pytest.raises(RuntimeError, match="works with gymnasium") as refusal:
         FastCarRacing()
+    said = str(refusal.value)
+    assert f"not with {version}: type pip install" in said
+    assert "gymnasium[box2d]==1.4.0" in said and "\n" not in said
+
+
+@pytest.mark.parametrize("version", ["1.2.3", "1.2.17", "1.3.1", "1.4.9"])
+def test_guard_takes_later_patches_with_the_same_constants(monkeypatch, version):
+    monkeypatch.setattr(gymnasium, "__version__", version)
+    check_gymnasium()
+    monkeypatch.setattr(car_racing, "FPS", 60)
+    with pytest.raises(RuntimeError, match=r"FPS differs.*pip install"):
+        check_gymnasium()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from benchmarks.reliability.compare import difference
 from benchmarks.reliability.fuzz import fuzz
 from benchmarks.reliability.kills import kill_once
-from worldmodels_repro.config import Config, load_config
+from worldmodels_repro.config import Config, check_config, load_config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.records import Marker
 from worldmodels_repro.run import Run
@@ -99,6 +101,44 @@ def test_a_run_kept_without_its_strategy_is_not_written_over(tiny_run: Path, tmp
     assert len({file.read_bytes() for file in rows}) == 1
 
 
+# === Markers ===
+
+
+def test_a_torn_marker_throws_no_strategy_away(tiny_run: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    marker = run / "evolve" / "stage.json"
+    marker.write_bytes(marker.read_bytes()[:100])
+    for verb in ("evolve", "evaluate", "results"):
+        said = refused(command(verb, "--run", run))
+        assert "remove this one file" in said and f"remove {run / 'evolve'} " not in said
+    marker.unlink()
+    clash = refused(command("evolve", "--run", run, "--set", "evolve.sigma=0.3"))
+    assert "evolve.sigma: 0.1 there, 0.3 here" in clash
+    strategy = (run / "evolve" / "strategy.npz").read_bytes()
+    assert command("evolve", "--run", run).returncode == 0
+    assert (run / "evolve" / "strategy.npz").read_bytes() == strategy
+    assert difference(run / "evolve", tiny_run / "evolve") is None
+    assert load_json(marker, Marker)["state"] == "done"
+
+
+def test_a_setting_newer_than_a_stage_had_its_default_there(tmp_path: Path) -> None:
+    def run(**settings: object) -> Run:
+        return Run(tmp_path / "run", check_config({"rollouts": settings}, "x"))
+
+    first = run()
+    marker = (first.begin("rollouts") or tmp_path) / "stage.json"
+    first.finish("rollouts")
+    written = json.loads(marker.read_text())
+    for newer in ("rollouts.patience", "rollouts.brownian_dt"):
+        del written["settings"][newer]
+    marker.write_text(json.dumps(written))
+    assert run().begin("rollouts") is None
+    run().require("rollouts", "vae")
+    for act in (Run.begin, lambda changed, stage: changed.require(stage, "vae")):
+        with pytest.raises(UserError, match=r"rollouts\.patience: 0 there, 5 here"):
+            act(run(patience=5), "rollouts")
+
+
 # === Disks ===
 
 
@@ -145,8 +185,9 @@ def test_two_processes_on_one_stage(tiny_run: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     shutil.rmtree(run / "evolve")
     lock = run / "evolve" / ".lock"
-    with hold(lock, "evolve"):
-        assert "another process is at work" in refused(command("evolve", "--run", run))
+    held = hold(lock, "evolve")
+    assert "another process is at work" in refused(command("evolve", "--run", run))
+    held.release()
     assert command("evolve", "--run", run).returncode == 0
 
 
@@ -155,4 +196,36 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
                "from worldmodels_repro.storage import hold; "
                "held = hold(Path(sys.argv[1]), 'x'); os.kill(os.getpid(), 9)")
     subprocess.run([sys.executable, "-c", program, tmp_path / "lock"])
-    hold(tmp_path / "lock", "x").close()
+    hold(tmp_path / "lock", "x").release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_no_error(tmp_path: Path, number: int) -> None:
+    program = ("import fcntl, sys\n"
+               "from pathlib import Path\n"
+               "def flock(*words):\n"
+               f"    raise OSError({number}, 'no locks here')\n"
+               "fcntl.flock = flock\n"
+               "from worldmodels_repro.storage import hold\n"
+               "held = [hold(Path(sys.argv[1]), 'x') for _ in range(2)]\n")
+    result = subprocess.run([sys.executable, "-c", program, tmp_path / "lock"],
+                            capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_run_begins_where_cores_have_no_affinity(tmp_path: Path) -> None:
+    program = ("import os, sys\n"
+               "del os.sched_getaffinity\n"
+               "import worldmodels_repro.storage, worldmodels_repro.verbs.doctor\n"
+               "from worldmodels_repro.config import Config\n"
+               "from worldmodels_repro.cores import usable_cores\n"
+               "from worldmodels_repro.pool import Pool\n"
+               "assert usable_cores() >= 1\n"
+               "Pool(0, print, ()).close()\n"
+               "from pathlib import Path\n"
+               "worldmodels_repro.verbs.doctor._machine()\n"
+               "from worldmodels_repro.run import Run\n"
+               "assert Run(Path(sys.argv[1]), Config()).begin('rollouts') is not None\n")
+    result = subprocess.run([sys.executable, "-c", program, tmp_path / "run"],
+                            capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

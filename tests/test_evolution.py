@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.strategy import Strategy
 from worldmodels_repro.pool import Pool
-from worldmodels_repro.storage import load_npz, save_npz
+from worldmodels_repro.storage import Arrays, load_npz, save_npz
 from worldmodels_repro.worlds.episodes import play
 
 
@@ -52,6 +53,36 @@ def test_a_foreign_state_is_refused() -> None:
         Strategy(np.zeros(6), 0.1, 8, seed=1).restore(strategy.state(), "strategy.npz")
     with pytest.raises(UserError, match=r"strategy\.npz"):
         strategy.restore({"plain": np.zeros(3, np.uint8)}, "strategy.npz")
+
+
+def _changed(state: Arrays, without: str = "", **changes: Any) -> Arrays:
+    """The state with other plain values."""
+    plain = json.loads(state["plain"].tobytes()) | changes
+    plain.pop(without, None)
+    return {**state, "plain": np.frombuffer(json.dumps(plain).encode(), np.uint8)}
+
+
+def test_the_state_of_another_pycma_is_refused_and_nothing_is_set() -> None:
+    strategy = Strategy(np.zeros(5), 0.1, 8, seed=1)
+    _evolve(strategy, 2)
+    state = strategy.state()
+    for change, words in (({"cma": "4.4.4"}, "pip install cma==4.4.4"),
+                          ({"without": "es.sigma"}, "lacks es.sigma"),
+                          ({"es.new": 3.0}, "also holds es.new")):
+        other = Strategy(np.zeros(5), 0.1, 8, seed=2)
+        with pytest.raises(UserError, match=r"x\.npz") as raised:
+            other.restore(_changed(state, **change), "x.npz")
+        assert words in str(raised.value) and "\n" not in str(raised.value)
+        assert "remove the evolve folder" in str(raised.value)
+        assert (other.sigma != strategy.sigma) and not hasattr(other._cma, "new")
+
+
+def test_a_state_that_does_not_say_which_pycma_wrote_it_is_taken() -> None:
+    strategy = Strategy(np.zeros(5), 0.1, 8, seed=1)
+    _evolve(strategy, 2)
+    other = Strategy(np.zeros(5), 0.1, 8, seed=2)
+    other.restore(_changed(strategy.state(), without="cma"), "x.npz")
+    np.testing.assert_array_equal(_evolve(strategy, 5), _evolve(other, 5))
 
 
 def test_the_strategy_is_the_same_on_any_number_of_cores() -> None:

@@ -17,14 +17,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.plugins import is_own
+from worldmodels_repro.plugins import is_plugin
 
 
 def _one_of(*names: str) -> Callable[[str], str]:
     """Checks a name: one of these, or the place of a user's own."""
 
     def check(name: str) -> str:
-        if name in names or is_own(name):
+        if name in names or is_plugin(name):
             return name
         raise ValueError(f"{name} is not known: {', '.join(names)} are, or path/to/file.py:NAME")
 
@@ -35,6 +35,7 @@ Policy = Annotated[str, AfterValidator(_one_of("network", "brownian", "held", "c
 GameName = Annotated[str, AfterValidator(_one_of("car_racing", "take_cover"))]
 Feature = Literal["z", "h", "c"]
 World = Literal["real", "dream"]
+TrackerName = Annotated[str, AfterValidator(_one_of("tensorboard", "wandb", "mlflow"))]
 
 # How a key may differ from the one that artefacts were made with:
 SPEED: dict[str, Any] = {"resume": "speed"}  # never changes a result: free at any time
@@ -83,6 +84,20 @@ class Rollouts(Section):
         if self.policies.get("controller") and self.agent is None:
             raise ValueError("rollouts.policies asks for the controller: name the run folder that "
                              "holds it with rollouts.agent, e.g. --set rollouts.agent=logs/quick")
+        return self
+
+    @model_validator(mode="after")
+    def _settings_mean_something(self) -> Rollouts:
+        if not self.policies.get("controller") and (self.agent or self.agent_noise):
+            raise ValueError("rollouts.agent and rollouts.agent_noise do nothing without the "
+                             "controller's episodes: ask for some in rollouts.policies, or set "
+                             "rollouts.agent=null and rollouts.agent_noise=0.0")
+        if self.held_steps[0] > self.held_steps[1]:
+            raise ValueError("rollouts.held_steps takes the fewest steps, then the most, "
+                             "e.g. --set rollouts.held_steps=[1,10]")
+        if self.min_steps > self.max_steps:
+            raise ValueError("no episode is kept that is cut before rollouts.min_steps: set "
+                             "rollouts.min_steps to rollouts.max_steps or less")
         return self
 
     @property
@@ -175,6 +190,15 @@ class Memory(Section):
     """Steps between validations (and checkpoints)."""
     start: str | None = None
     """A run folder whose M to start from (None: from scratch)."""
+
+    @model_validator(mode="after")
+    def _weighted_heads_are_there(self) -> Memory:
+        for head, setting in (("done", "done_weight"), ("reward", "reward_clip")):
+            default = type(self).model_fields[setting].default
+            if not getattr(self, head) and getattr(self, setting) != default:
+                raise ValueError(f"memory.{setting} does nothing without that head: set "
+                                 f"memory.{head}=true, or memory.{setting}={default}")
+        return self
 
 
 class Controller(Section):
@@ -276,12 +300,21 @@ class Config(Section):
     """Go on without an episode whose file can't be read (False: stop and name it)."""
     remote: str | None = None
     """s3://bucket/prefix to mirror the run folder to (None: nowhere)."""
+    trackers: list[TrackerName] = Field(default=["tensorboard"], json_schema_extra=SPEED)
+    """Who is told how training goes, beside the CSVs: tensorboard, wandb, mlflow, or one of your
+    own, path/to/file.py:NAME."""
     rollouts: Rollouts = Rollouts()
     vae: Vae = Vae()
     memory: Memory = Memory()
     controller: Controller = Controller()
     evolve: Evolve = Evolve()
     evaluate: Evaluate = Evaluate()
+
+    @model_validator(mode="after")
+    def _trackers_differ(self) -> Config:
+        if len(set(self.trackers)) != len(self.trackers):
+            raise ValueError("trackers takes each name once")
+        return self
 
     @model_validator(mode="after")
     def _dreams_mean_something(self) -> Config:
@@ -292,6 +325,12 @@ class Config(Section):
             if self.evolve.untrained_memory:
                 raise ValueError("evolve.untrained_memory leaves nothing to dream of: set it to "
                                  "false, or evolve.world=real")
+        if self.evolve.drawn_endings and not self.memory.done:
+            raise ValueError("evolve.drawn_endings does nothing where M has learnt no endings: set "
+                             "memory.done=true, and train M anew, or evolve.drawn_endings=false")
+        if self.evolve.untrained_memory and self.controller.inputs == ("z",):
+            raise ValueError("evolve.untrained_memory does nothing where C sees nothing of M: set "
+                             "it to false, or have h or c in controller.inputs")
         return self
 
     def plain(self) -> dict[str, Any]:

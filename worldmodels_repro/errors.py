@@ -1,4 +1,4 @@
-"""The one exception that speaks to the user."""
+"""The exceptions that speak to the user."""
 
 
 class UserError(Exception):
@@ -7,3 +7,16 @@ class UserError(Exception):
     The command line prints the message alone and exits with 2; anything else that is raised
     is a bug and keeps its traceback.
     """
+
+
+class MissingExtraError(UserError):
+    """A package is not installed that only some runs need.
+
+    Args:
+        package: what is missing.
+        what_to_type: the command that installs it.
+    """
+
+    def __init__(self, package: str, what_to_type: str):
+        super().__init__(f"{package} is not installed: type {what_to_type}")
+        self.what_to_type = what_to_type

@@ -1,10 +1,11 @@
-"""A user's own game, V, policy or tracker: ``path/to/file.py:NAME`` where a name is asked for."""
+"""What users write: a name in a Python file of their own, ``path/to/file.py:NAME``."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import sys
+import traceback
+from functools import cache
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -14,47 +15,64 @@ from worldmodels_repro.errors import UserError
 Kind = TypeVar("Kind")
 
 
-def is_own(name: str) -> bool:
-    """Whether a name is a place in a user's file."""
-    return ".py:" in name
+def is_plugin(spec: str) -> bool:
+    """Whether this is ``path/to/file.py:NAME``."""
+    path, _, name = spec.rpartition(":")
+    return path.endswith(".py") and name.isidentifier()
 
 
-def load(name: str, kind: type[Kind], what: str) -> Kind:
-    """What stands under NAME in a user's file.
+def load(spec: str, what: str, kind: type[Kind] | tuple[type[Kind], ...]) -> Kind:
+    """What ``path/to/file.py:NAME`` stands for; the file is run once in a process.
 
     Args:
-        name: ``path/to/file.py:NAME``; the path is from where the command was typed.
-        kind: what it must be.
-        what: how a message calls that, e.g. "a Game".
+        spec: a relative path is below the current folder.
+        what: it should be, for those who mistype it: ``tracker``.
+        kind: the type, or types, that it must be of.
 
     Raises:
-        UserError: the file is not there or does not run, or holds no such thing.
+        UserError: not of that form, or the file is missing, can't be run, or holds no such thing.
     """
-    place, _, attribute = name.rpartition(":")
-    module = _module(Path(place), name)
-    found = getattr(module, attribute, None)
+    path, _, name = spec.rpartition(":")
+    if not is_plugin(spec):
+        raise UserError(f"{spec!r} is no {what}: name one in a Python file of yours as "
+                        "path/to/file.py:NAME")
+    file = Path(path)
+    if not file.is_file():
+        raise UserError(f"there is no file {path}: name the one that holds the {what} {name}")
+    module = _run(file.resolve())
+    if not hasattr(module, name):
+        raise UserError(f"{path} has no {name}: define it there, or name another {what}")
+    found = getattr(module, name)
     if not isinstance(found, kind):
-        there = "nothing" if found is None else type(found).__name__
-        raise UserError(f"{name}: {there} is called {attribute} in {place}, and {what} is needed: "
-                        "docs/adding.md shows one")
+        raise UserError(f"{name} in {path} is a {type(found).__name__}, no {what}: docs/adding.md "
+                        "shows one")
     return found
 
 
-def _module(path: Path, name: str) -> ModuleType:
-    if not path.is_file():
-        raise UserError(f"{name}: there is no file {path}: name it as path/to/file.py:NAME")
-    # By its place: two files of one name are two modules, and a file runs once a process.
-    title = f"own_{path.stem}_{hashlib.sha1(str(path.resolve()).encode()).hexdigest()[:8]}"
-    if title in sys.modules:
-        return sys.modules[title]
-    specification = importlib.util.spec_from_file_location(title, path)
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[title] = module
+@cache
+def _run(file: Path) -> ModuleType:
+    name = "worldmodels_plugin" + "".join(letter if letter.isalnum() else "_"
+                                          for letter in str(file.with_suffix("")))
+    spec = spec_from_file_location(name, file)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses, among others, look up the module they are made in
     try:
-        specification.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[title]
-        raise UserError(f"{path} does not run ({type(error).__name__}: {error}): mend it, and "
-                        "type the same command again") from error
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise UserError(f"{_place(file, error)}: {_reason(error)}: mend it there") from None
     return module
+
+
+def _place(file: Path, error: BaseException) -> str:
+    """The file, with the line of it that failed."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+             if frame.filename == str(file)]
+    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+    return f"{file}" if line is None else f"{file}, line {line}"
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error.msg if isinstance(error, SyntaxError) else error)
+    return f"{type(error).__name__} ({text.splitlines()[0]})" if text else type(error).__name__

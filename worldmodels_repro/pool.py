@@ -22,6 +22,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.errors import UserError
 
 Task = TypeVar("Task")
@@ -47,7 +48,7 @@ class Pool(Generic[Task, Result]):
 
     def __init__(self, make_worker: Callable[[], Callable[[Task], Result]], workers: int,
                  hang_after: float = 0.0):
-        self.workers = ranks() - 1 or workers or len(os.sched_getaffinity(0))
+        self.workers = ranks() - 1 or workers or usable_cores()
         self._number, self._make_worker = next(_numbers), make_worker
         _open.add(self._number)
         self._hang_after, self._last_sign = hang_after, time.monotonic()

@@ -14,7 +14,8 @@
 
 Each stage's folder has a ``stage.json``: the settings it was made with, versions, git commit,
 and whether it is done. Running a stage again continues it, or finds it done; settings that
-would mix with what is there are refused with the keys that differ.
+would mix with what is there are refused with the keys that differ. A setting that is newer than
+what is there had its default then.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from worldmodels_repro.config import Config, load_config
+from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.records import Marker
-from worldmodels_repro.storage import hold, load_json, save_json, write_atomically
+from worldmodels_repro.storage import has_checkpoint, hold, load_json, save_json, write_atomically
 
 if TYPE_CHECKING:
     from worldmodels_repro.remote.mirror import Mirror
@@ -71,6 +73,8 @@ STAGES: dict[str, StageSpec] = {
 
 PACKAGES = ("tensorflow", "keras", "jax", "numpy", "gymnasium", "box2d", "vizdoom", "cma",
             "openvino", "opencv-python-headless")
+# What stages go on from: with one of these a folder is worth more than its stage.json.
+CHECKPOINTS = ("manifest.jsonl", "training.npz", "strategy.npz", "episodes.jsonl")
 MIRRORED = 15.0  # seconds between mirrorings, for stages that finish a file at a time
 
 
@@ -111,16 +115,21 @@ class Run:
         folder = self.folder(stage)
         marker = folder / "stage.json"
         if marker.exists():
-            record = dict(load_json(marker, Marker))
-            if self._refuse_mixing(stage, record):
+            there = load_marker(folder)
+            if self._refuse_mixing(stage, there["settings"], there["state"]):
                 self.checkpoint(stage)  # finished without its mirror, it may go there now
                 return None
+            record = dict(there)
+        elif _has_work(folder) and (own := self.path / "config.yaml").exists():
+            # A stage.json that was damaged, and taken away as load_marker says.
+            self._refuse_mixing(stage, _settings(load_config(own), stage), "running")
+            record = {"stage": stage, "started": _now(), "seconds": 0.0}
         else:
             _refuse_foreign_files(folder)
             folder.mkdir(parents=True, exist_ok=True)
             record = {"stage": stage, "started": _now(), "seconds": 0.0}
         record |= {"settings": self.settings(stage), "state": "running", "versions": versions(),
-                   "commit": git_commit(), "cores": len(os.sched_getaffinity(0)), "resumed": _now()}
+                   "commit": git_commit(), "cores": usable_cores(), "resumed": _now()}
         self._held = hold(folder / ".lock", f"{stage} on {self.path}")
         save_json(marker, record)
         self._write_config()
@@ -151,7 +160,7 @@ class Run:
 
     def _counted_marker(self, stage: str) -> dict[str, Any]:
         """The stage's marker, this sitting's seconds added to those before it."""
-        marker = load_json(self.folder(stage) / "stage.json", Marker)
+        marker = load_marker(self.folder(stage))
         since, self._counted = self._counted, time.monotonic()
         return {**marker, "seconds": round(marker["seconds"] + self._counted - since, 3)}
 
@@ -161,11 +170,10 @@ class Run:
         Raises:
             UserError: it is not finished, or was made with other settings.
         """
-        marker = self.folder(stage) / "stage.json"
-        if not marker.exists() or load_json(marker, Marker)["state"] != "done":
+        if not self.is_done(stage):
             raise UserError(f"'{wanted_by}' needs '{stage}' first: type "
                             f"worldmodels {stage} --run {self.path}")
-        self._refuse_mixing(stage, load_json(marker, Marker))
+        self._refuse_mixing(stage, load_marker(self.folder(stage))["settings"], "done")
         return self.folder(stage)
 
     def borrow(self, outer: Run, *stages: str) -> None:
@@ -179,31 +187,26 @@ class Run:
 
     def is_done(self, stage: str) -> bool:
         """Whether a stage has been finished (with whatever settings)."""
-        marker = self.folder(stage) / "stage.json"
-        return marker.exists() and load_json(marker, Marker)["state"] == "done"
+        folder = self.folder(stage)
+        return (folder / "stage.json").exists() and load_marker(folder)["state"] == "done"
 
     def settings(self, stage: str) -> dict[str, Any]:
         """The settings a stage and those before it depend on, flat: ``vae.z``."""
-        flat: dict[str, Any] = {}
-        for need in STAGES[stage].needs:
-            flat |= self.settings(need)
-        for section in STAGES[stage].sections:
-            flat |= _flatten(section, getattr(self.config, section))
-        return flat
+        return _settings(self.config, stage)
 
-    def _refuse_mixing(self, stage: str, record: Mapping[str, Any]) -> bool:
+    def _refuse_mixing(self, stage: str, there: Mapping[str, Any], state: str) -> bool:
         """Whether the stage is done with exactly these settings; settings that clash raise."""
-        before, now = record["settings"], self.settings(stage)
+        before, now = {**_settings(Config(), stage), **there}, self.settings(stage)
         more, end = _own_keys(stage, "more"), _own_keys(stage, "end")
-        free = end if record["state"] == "running" else set()
-        differ = [key for key in now if key in before and before[key] != now[key]]
+        free = end if state == "running" else set()
+        differ = [key for key in now if before[key] != now[key]]
         clash = [key for key in differ if key not in free
                  and not (key in more | end and _is_more(before[key], now[key]))]
         if clash:
             changes = ", ".join(f"{key}: {before[key]} there, {now[key]} here" for key in clash)
             raise UserError(f"{self.folder(stage)} was made with other settings ({changes}): "
                             f"name another --run, or remove {self.folder(stage)} to make it anew")
-        return not differ and record["state"] == "done"
+        return not differ and state == "done"
 
     def _write_config(self) -> None:
         text = io.StringIO()
@@ -255,6 +258,27 @@ def _mirrored(run_path: Path, remote: str, stage: str) -> Mirror:
     return mirror
 
 
+def load_marker(folder: Path) -> Marker:
+    """A stage's ``stage.json``.
+
+    Raises:
+        UserError: missing or damaged; how to go on where the stage's work is there all the same.
+    """
+    marker = folder / "stage.json"
+    try:
+        return load_json(marker, Marker)
+    except UserError:
+        if not (marker.exists() and _has_work(folder)):
+            raise
+        raise UserError(f"{marker} is damaged: restore it, or remove this one file and run its "
+                        f"stage again, which goes on from what is in {folder} with the settings "
+                        f"of {folder.parent / 'config.yaml'}") from None
+
+
+def _has_work(folder: Path) -> bool:
+    return any(has_checkpoint(folder / name) for name in CHECKPOINTS)
+
+
 def versions() -> dict[str, str]:
     """Versions of what decides results."""
     found = {"python": sys.version.split()[0]}
@@ -279,6 +303,15 @@ def git_commit() -> str | None:
                                            else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _settings(config: Config, stage: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for need in STAGES[stage].needs:
+        flat |= _settings(config, need)
+    for section in STAGES[stage].sections:
+        flat |= _flatten(section, getattr(config, section))
+    return flat
 
 
 def _flatten(prefix: str, value: Any) -> dict[str, Any]:

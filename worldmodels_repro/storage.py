@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import fcntl
 import io
 import json
 import os
@@ -18,11 +17,14 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from worldmodels_repro.errors import UserError
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 Arrays = dict[str, np.ndarray]
 Shape = TypeVar("Shape")
@@ -72,6 +74,10 @@ def load_npz(path: Path, names: Iterable[str] | None = None,
         UserError: the file is missing, truncated, holds pickled objects, or lacks a name.
     """
     try:
+        # What is no archive np.load takes for a pickle, and says how to have it run.
+        with path.open("rb") as file:
+            if file.read(2) != b"PK":
+                raise zipfile.BadZipFile("no .npz archive")
         with np.load(path, allow_pickle=False) as archive:
             wanted = list(archive.files if names is None else names)
             missing = [name for name in (*wanted, *beside) if name not in archive.files]
@@ -89,6 +95,8 @@ def load_npz(path: Path, names: Iterable[str] | None = None,
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise  # the disk, not the file
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "allow_pickle" in reason:
+            reason = "it holds Python objects, which are never loaded"
         raise UserError(
             f"{path} is truncated or not a file of this project ({reason}): "
             "remove it and run its stage again"
@@ -231,23 +239,27 @@ def load_json_lines(path: Path, shape: type[Shape]) -> list[Shape]:
     return values
 
 
-def hold(path: Path, what: str) -> BinaryIO:
-    """Lock a file for as long as this process lives (or until the result is closed).
+def hold(path: Path, what: str) -> FileLock:
+    """Lock a file for as long as this process lives (or until the result is released).
 
     Raises:
         UserError: another process holds it.
+        OSError: the file can't be made there.
     """
+    from filelock import FileLock, Timeout  # not for workers: they lock nothing
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("wb")
+    path.touch()  # what the disk refuses is told; what is refused from here on is the lock alone
+    # The operating system's lock or none: a file that stands for one would outlive its process.
+    lock = FileLock(path, fallback_to_soft=False)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        lock.acquire(blocking=False)
+    except Timeout:
         raise UserError(f"another process is at work on {what}: let it finish, or stop it "
                         "and type the same command again") from None
-    except OSError:
+    except (OSError, NotImplementedError):
         pass  # a file system without locks: nothing to go by
-    return file
+    return lock
 
 
 def save_csv(path: Path, rows: list[dict[str, Any]]) -> None:

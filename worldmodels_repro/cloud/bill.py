@@ -8,9 +8,9 @@ from worldmodels_repro.cloud import RECORD
 from worldmodels_repro.cloud.estimate import DEFAULTS, KINDS
 from worldmodels_repro.cloud.prices import DISK_GIB, Prices
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.records import Marker, Rented
-from worldmodels_repro.run import Run
-from worldmodels_repro.storage import load_json, load_json_lines
+from worldmodels_repro.records import Rented
+from worldmodels_repro.run import Run, load_marker
+from worldmodels_repro.storage import load_json_lines
 
 
 def price_of(run: Path, prices: Prices) -> list[str]:
@@ -43,7 +43,7 @@ def price_of(run: Path, prices: Prices) -> list[str]:
 def _stage_seconds(run: Path) -> dict[str, float]:
     seconds = {}
     for stage in KINDS:
-        marker = run / Run.folder_name(stage) / "stage.json"
-        if marker.exists():
-            seconds[stage] = load_json(marker, Marker)["seconds"]
+        folder = run / Run.folder_name(stage)
+        if (folder / "stage.json").exists():
+            seconds[stage] = load_marker(folder)["seconds"]
     return seconds

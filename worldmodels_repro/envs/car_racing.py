@@ -31,7 +31,9 @@ from worldmodels_repro.envs.car_sprite import CarBlender
 
 __all__ = ["FastCarRacing", "Frame", "check_gymnasium", "crop_and_resize"]
 
-TESTED_VERSIONS = ("1.2.0", "1.2.1", "1.2.2", "1.2.3", "1.3.0", "1.4.0")
+# Of each minor version whose picture was compared, the first patch that is taken. A later one is
+# known by its constants and colours.
+CHECKED_VERSIONS = {"1.2": 3, "1.3": 0, "1.4": 0}
 
 # Everything the drawing takes as given, by the module of gymnasium that defines it.
 CONSTANTS: dict[str, dict[str, Any]] = {
@@ -85,22 +87,26 @@ def check_gymnasium() -> None:
     """Refuse a gymnasium whose CarRacing is not the one this picture was compared with.
 
     Raises:
-        RuntimeError: if the version is not in `TESTED_VERSIONS`, or a constant or colour differs
-            from that version's.
+        RuntimeError: if the minor version is not in `CHECKED_VERSIONS`, its patch is too old, or
+            a constant or colour differs.
     """
-    works = f"FastCarRacing works with gymnasium {', '.join(TESTED_VERSIONS)}"
-    if gymnasium.__version__ not in TESTED_VERSIONS:
-        raise RuntimeError(f"{works}, not with {gymnasium.__version__}")
+    versions = [f"{minor}.{patch}" for minor, patch in CHECKED_VERSIONS.items()]
+    works = f"FastCarRacing works with gymnasium {', '.join(versions)} and later patches of these"
+    repair = f"type pip install --force-reinstall 'gymnasium[box2d]=={versions[-1]}'"
+    minor, _, patch = gymnasium.__version__.rpartition(".")
+    if not patch.isdecimal() or int(patch) < CHECKED_VERSIONS.get(minor, math.inf):
+        raise RuntimeError(f"{works}, not with {gymnasium.__version__}: {repair}")
     for module in (upstream, dynamics):
         name = module.__name__.rpartition(".")[2]
         for constant, expected in CONSTANTS[name].items():
             if getattr(module, constant, None) != expected:
-                raise RuntimeError(f"{works} as released; here {name}.{constant} differs")
+                raise RuntimeError(f"{works}, as released; here {name}.{constant} differs: "
+                                   f"{repair}")
     painter: Any = SimpleNamespace(domain_randomize=False)
     upstream.CarRacing._init_colors(painter)
     for color, expected in COLORS.items():
         if tuple(getattr(painter, color)) != expected:
-            raise RuntimeError(f"{works} as released; here {color} differs")
+            raise RuntimeError(f"{works}, as released; here {color} differs: {repair}")
 
 
 class _ScalarNumpy:

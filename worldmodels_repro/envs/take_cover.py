@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 
 from worldmodels_repro.envs.doom_engine import start_engine
-from worldmodels_repro.errors import UserError
+from worldmodels_repro.errors import MissingExtraError
 
 JUDGE = "VizdoomTakeCover-v1"
 MAX_TICS = 2100
@@ -31,11 +31,11 @@ def require_vizdoom() -> None:
     """Register the judge's environment.
 
     Raises:
-        UserError: ViZDoom is not installed.
+        MissingExtraError: ViZDoom is not installed.
     """
     if find_spec("vizdoom") is None:
-        raise UserError("vizdoom is not installed: type WORLDMODELS_EXTRAS=doom "
-                        "bash scripts/setup.sh, or pip install -e '.[doom]'")
+        raise MissingExtraError("vizdoom", "WORLDMODELS_EXTRAS=doom bash scripts/setup.sh, or "
+                                "pip install -e '.[doom]'")
     import vizdoom.gymnasium_wrapper  # noqa: F401 (registers it)
 
 

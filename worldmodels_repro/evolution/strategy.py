@@ -23,6 +23,7 @@ from worldmodels_repro.storage import Arrays
 # What is no state: options and code, the same in a strategy made anew, and wall-clock timers.
 _SKIPPED = {"opts", "inopts", "inputargs", "logger", "timer", "more_to_write", "gp", "_stopdict",
             "boundary_handler", "callbackstop", "sent_solutions", "randn"}
+_SECOND = {"es.mean_old_old"}  # what pycma makes no earlier than at the second generation
 _SCALARS = (bool, int, float, str, type(None), np.bool_, np.integer, np.floating)
 
 
@@ -84,7 +85,7 @@ class Strategy:
     def state(self) -> Arrays:
         """Every number of the strategy, random state included, between two generations."""
         arrays: Arrays = {}
-        plain: dict[str, Any] = {"rng": self._rng.bit_generator.state}
+        plain: dict[str, Any] = {"cma": cma.__version__, "rng": self._rng.bit_generator.state}
         where: dict[int, str] = {}
         for path, holder, name in _leaves(self._cma):
             value = getattr(holder, name)
@@ -104,16 +105,28 @@ class Strategy:
         """Undo :meth:`state` on a strategy made with the same arguments.
 
         Raises:
-            UserError: the state does not fit.
+            UserError: the state does not fit, or another pycma wrote it.
         """
         try:
             plain = json.loads(state["plain"].tobytes().decode())
-            # pycma makes some of its objects at the first generation: have one, then overwrite it.
-            self._cma.tell(self._cma.ask(), list(range(self._cma.popsize)))
+            written_by = plain.pop("cma", cma.__version__)  # the first checkpoints do not say
+            if written_by != cma.__version__:
+                raise UserError(f"{source} was written by cma {written_by}, and {cma.__version__} "
+                                f"is installed: type pip install cma=={written_by} to go on, or "
+                                "remove the evolve folder to start again")
             mean, (n,) = state["es.mean"], self._cma.mean.shape
             if mean.shape != (n,):
                 raise ValueError(f"its mean has shape {mean.shape}, not ({n},)")
-            self._rng.bit_generator.state = plain.pop("rng")
+            random = plain.pop("rng")
+            # pycma makes some of its objects at the first generation: have one, then overwrite it.
+            if self._cma.countiter == 0:
+                self._cma.tell(self._cma.ask(), list(range(self._cma.popsize)))
+            expected = {path for path, _, _ in _leaves(self._cma)}
+            there = plain.keys() | state.keys() - {"plain"}
+            for does, keys in (("lacks", expected - there), ("also holds", there - expected)):
+                if keys := keys - _SECOND:
+                    raise ValueError(f"it {does} {min(keys)}")
+            self._rng.bit_generator.state = random
             values: dict[str, Any] = {}
             for path, array in state.items():
                 if path != "plain":

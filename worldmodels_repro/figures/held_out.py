@@ -18,10 +18,8 @@ from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.style import needed
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn, load_mdn_rnn
-from worldmodels_repro.records import Marker
-from worldmodels_repro.run import Run
+from worldmodels_repro.run import Run, load_marker
 from worldmodels_repro.seeds import generator
-from worldmodels_repro.storage import load_json
 
 MOST = 20  # held-out episodes that are looked through
 WINDOW = 100  # steps shown
@@ -134,7 +132,7 @@ def _liveliest(mu: np.ndarray) -> tuple[float, int]:
 def _held_out(run: Run) -> list[str]:
     """The episodes that M's training left out: as it wrote down, or as it would pick them."""
     marker = needed(run.folder("memory") / "stage.json", "memory")
-    facts = load_json(marker, Marker).get("facts", {})
+    facts = load_marker(marker.parent).get("facts", {})
     if "held_out_episodes" in facts:
         return list(facts["held_out_episodes"])
     latents = run.folder("latents")

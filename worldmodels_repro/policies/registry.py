@@ -7,10 +7,10 @@ from functools import partial
 from types import FunctionType
 from typing import cast
 
-from worldmodels_repro import plugins
 from worldmodels_repro.config import Rollouts
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.plugins import is_plugin, load
 from worldmodels_repro.policies.agent import SeeingAgent
 from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import Brownian, Held, RandomNetwork
@@ -51,8 +51,8 @@ def policy_named(name: str) -> MakePolicy:
     Raises:
         UserError: there is none.
     """
-    if plugins.is_own(name):
-        return cast(MakePolicy, plugins.load(name, FunctionType, "a function"))
+    if is_plugin(name):
+        return cast(MakePolicy, load(name, "function that makes a policy", FunctionType))
     if name not in POLICIES:
         raise UserError(f"no policy {name}: {', '.join(POLICIES)} are known, or "
                         "path/to/file.py:NAME")

@@ -7,9 +7,9 @@ import itertools
 from worldmodels_repro.cloud.estimate import DEFAULTS
 from worldmodels_repro.cloud.prices import load_prices
 from worldmodels_repro.envs.registry import game_named
-from worldmodels_repro.records import Evaluation, Marker
-from worldmodels_repro.run import STAGES, Run
-from worldmodels_repro.storage import load_csv, load_json, load_json_lines
+from worldmodels_repro.records import Evaluation
+from worldmodels_repro.run import STAGES, Run, load_marker
+from worldmodels_repro.storage import load_csv, load_json_lines
 
 
 def milestones(stage_run: Run) -> list[str]:
@@ -39,12 +39,11 @@ def milestones(stage_run: Run) -> list[str]:
 def _curve(stage_run: Run) -> list[tuple[float, int, int, float]]:
     """(score, generation, steps, core-hours) of each evaluation of the CMA mean."""
     folder, curve = stage_run.folder("evolve"), []
-    cores = load_json(folder / "stage.json", Marker).get("cores", 1)
+    cores = load_marker(folder).get("cores", 1)
     steps, hours = 0, 0.0
     for stage in itertools.takewhile(lambda stage: stage != "evolve", STAGES):
-        file = stage_run.folder(stage) / "stage.json"
-        if file.exists():
-            marker = load_json(file, Marker)
+        if (stage_run.folder(stage) / "stage.json").exists():
+            marker = load_marker(stage_run.folder(stage))
             hours += marker["seconds"] / 3600 * marker.get("cores", cores)
             if stage == "rollouts":
                 steps += int(marker.get("facts", {}).get("frames", 0))

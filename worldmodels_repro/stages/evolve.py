@@ -39,6 +39,7 @@ from worldmodels_repro.storage import (
     save_json_lines,
     save_npz,
 )
+from worldmodels_repro.tracking import Trackers
 from worldmodels_repro.worlds.agent import load_agent, load_body
 from worldmodels_repro.worlds.dream import load_dream
 
@@ -74,6 +75,7 @@ def run(stage_run: Run) -> None:
                                                settings.hang_after))
             for world in dict.fromkeys(settings.worlds)}
         players, judges = (crews[world] for world in settings.worlds)
+        trackers = stack.enter_context(Trackers(stage_run.path, "evolve", config))
         progress = stack.enter_context(
             Progress("evolve", settings.generations, "generations", generation)
             if settings.budget is None else
@@ -99,6 +101,7 @@ def run(stage_run: Run) -> None:
             save_csv(folder / "generations.csv", rows)
             save_checkpoint(folder / "strategy.npz",
                             strategy.state() | {"step": np.array(generation)})
+            trackers.log(row, generation)
             stage_run.checkpoint("evolve")
             progress.add(1 if settings.budget is None else row["steps"],
                          f"generation {generation}, best {row['best']:.0f}, "

@@ -19,7 +19,7 @@ from worldmodels_repro.config import Rollouts
 from worldmodels_repro.data.episodes import episode_file
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.plugins import is_own
+from worldmodels_repro.plugins import is_plugin
 from worldmodels_repro.policies.registry import POLICIES, policy_named
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
@@ -57,7 +57,7 @@ class Episode:
     @property
     def name(self) -> str:
         """Of its file: its policy's name, and its number."""
-        policy = self.policy.rpartition(":")[2].lower() if is_own(self.policy) else self.policy
+        policy = self.policy.rpartition(":")[2].lower() if is_plugin(self.policy) else self.policy
         return f"{re.sub('[^a-z]', '', policy)}-{self.number:06d}"
 
 
@@ -102,7 +102,7 @@ def run(stage_run: Run) -> None:
 
 def _kind(policy: str) -> int:
     """What a policy's episodes' seeds come from: its row, or its name in a user's file."""
-    if is_own(policy):
+    if is_plugin(policy):
         return len(POLICIES) + zlib.crc32(policy.rpartition(":")[2].encode())
     return list(POLICIES).index(policy)
 

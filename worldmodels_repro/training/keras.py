@@ -1,4 +1,4 @@
-"""What training V and training M share: where it runs, its checkpoints, its TensorBoard events."""
+"""What training in Keras shares: where it runs, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from worldmodels_repro.models.runtime import cpu_capabilities
 from worldmodels_repro.models.weights import set_training_state, training_state
@@ -62,17 +59,3 @@ def resume_training(path: Path, model: Any) -> int:
         return load_step(state, source)
 
     return resume_checkpoint(path, use) or 0
-
-
-class SummaryWriter:
-    """TensorBoard scalars, written by TensorBoard itself: no TensorFlow needed."""
-
-    def __init__(self, folder: Path):
-        self._writer = EventFileWriter(str(folder))
-
-    def write(self, row: dict[str, Any], step: int) -> None:
-        """Every number of a history row as a scalar of this step."""
-        values = [Summary.Value(tag=name, simple_value=float(value))
-                  for name, value in row.items() if isinstance(value, (int, float))]
-        self._writer.add_event(Event(step=step, summary=Summary(value=values)))
-        self._writer.flush()

@@ -12,12 +12,8 @@ from worldmodels_repro.models.weights import load_weights, save_weights, set_wei
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import load_csv, save_csv
-from worldmodels_repro.training.keras import (
-    SummaryWriter,
-    device_line,
-    resume_training,
-    save_training,
-)
+from worldmodels_repro.tracking import Trackers
+from worldmodels_repro.training.keras import device_line, resume_training, save_training
 
 Row = dict[str, Any]
 
@@ -67,9 +63,9 @@ def fit(run: Run, stage: str, model: Any, course: Course, data: str) -> list[Row
     done = resume_training(folder / "training.npz", model)
     history = [row for row in load_csv(folder / "history.csv", course.unit, "val_loss")
                if row[course.unit] <= done]
-    writer = SummaryWriter(folder / "tensorboard")
     each, counted = course.counted
-    with Progress(stage, course.total * each, counted, done * each) as progress:
+    with (Trackers(run.path, stage, run.config) as trackers,
+          Progress(stage, course.total * each, counted, done * each) as progress):
         progress.say(f"{device_line()} in {model.dtype_policy.name}; {data}")
         while done < course.total:
             clock, until = time.monotonic(), min(course.total, done + course.every)
@@ -80,9 +76,9 @@ def fit(run: Run, stage: str, model: Any, course: Course, data: str) -> list[Row
             said = course.show(model, row, best)
             if best:
                 save_weights(folder / "weights.npz", model)
-            writer.write(row, until)
             save_csv(folder / "history.csv", history)
             save_training(folder / "training.npz", model, until)
+            trackers.log(row, until)
             run.checkpoint(stage)
             progress.say(f"{course.unit} {until}: {said}")
             done = until

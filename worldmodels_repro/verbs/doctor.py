@@ -1,6 +1,7 @@
 """What a run would find on this machine, and what is wrong with it, in words.
 
-Under ``mpirun`` every rank looks, and the first one says what all of them saw.
+What only some runs need (Doom, MPI, S3) is told where it is not installed, and is no problem until
+it is asked for. Under ``mpirun`` every rank looks, and the first one says what all of them saw.
 """
 
 from __future__ import annotations
@@ -12,12 +13,18 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from worldmodels_repro.errors import UserError
+from worldmodels_repro.cores import usable_cores
+from worldmodels_repro.errors import MissingExtraError, UserError
 from worldmodels_repro.pool import THREADS, ranks
 from worldmodels_repro.run import versions
+
+if TYPE_CHECKING:
+    from worldmodels_repro.envs.registry import Game
 
 GIB = 1 << 30
 ENOUGH_DISK, ENOUGH_MEMORY = 5.0, 0.5  # GiB: a quick run's rollouts; a worker and its share
@@ -38,7 +45,7 @@ def run(folder: Path, remote: str | None) -> int:
             fact, wrong = how()
         except Exception as error:  # whatever it is, it is what the user wants to hear of
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            fact, wrong = "broken", [f"{what}: {reason}"]
+            fact, wrong = f"broken: {reason}", [f"{what}: {reason}"]
         lines.append((what, fact))
         problems.extend(wrong)
 
@@ -49,7 +56,10 @@ def run(folder: Path, remote: str | None) -> int:
     look("mpi", _mpi)
     if _rank() > 0:
         return 0
-    look("game", _game)
+    from worldmodels_repro.envs.registry import GAMES
+
+    for game in GAMES.values():
+        look("game", partial(_game, game))
     look("encoder", _encoder)
     look("training", _training)
     look("s3", lambda: _s3(remote))
@@ -77,21 +87,21 @@ def _versions() -> tuple[str, list[str]]:
 
 
 def _machine() -> tuple[str, list[str]]:
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
-    available = _available() or free
+    available = _available()
     threads = ", ".join(f"{name}={os.environ[name]}" for name in THREADS if name in os.environ)
     wrong = []
-    if available < ENOUGH_MEMORY * cores + 2.0:
+    if available is not None and available < ENOUGH_MEMORY * cores + 2.0:
         wrong.append(f"{available:.1f} GiB of memory are free: training and {cores} workers want "
                      f"{ENOUGH_MEMORY * cores + 2.0:.0f}; close something, or use fewer workers "
                      "with --set evolve.workers=1")
     if threads:
         wrong.append(f"{threads} is set: V's and M's training will use no more threads than "
                      "that; unset it, workers see to their own")
+    free = "" if available is None else f", {available:.1f} free"
     return (f"{platform.system()} {platform.machine()}, {cores} cores for this process, "
-            f"{available:.1f} of {total:.1f} GiB memory free"), wrong
+            f"{total:.1f} GiB of memory{free}"), wrong
 
 
 def _available() -> float | None:
@@ -122,16 +132,16 @@ def _mpi() -> tuple[str, list[str]]:
     launcher = shutil.which("mpirun") or shutil.which("mpirun", path=beside)
     try:
         from mpi4py import MPI
-    except (ImportError, RuntimeError) as error:
-        return "none", [f"mpi4py does not start ({error}): type pip install mpi4py mpich; runs "
-                        "on one machine do not need it"]
+    except (ImportError, RuntimeError) as error:  # RuntimeError: it finds no MPI to stand on
+        if ranks() == 1:
+            return _optional("pip install mpi4py mpich"), []
+        return "none", [f"mpirun is at work, and mpi4py does not start ({error}): type "
+                        "pip install mpi4py mpich"]
     vendor, number = MPI.get_vendor()
     hosts = Counter(MPI.COMM_WORLD.gather(socket.gethostname()) or [])
-    fact = f"{vendor} {'.'.join(map(str, number))}, launcher {launcher or 'not found'}"
+    fact = (f"{vendor} {'.'.join(map(str, number))}, "
+            f"launcher {launcher or 'not found (optional): load an MPI module'}")
     wrong = []
-    if launcher is None:
-        wrong.append("there is no mpirun: activate .venv, or load the cluster's MPI module; runs "
-                     "on one machine do not need it")
     asked = ranks()
     if asked != MPI.COMM_WORLD.Get_size():
         wrong.append(f"mpirun started {asked} processes, but each is alone in its MPI: mpirun and "
@@ -139,10 +149,14 @@ def _mpi() -> tuple[str, list[str]]:
                      "mpi4py for this one (docs/install.md)")
     if MPI.COMM_WORLD.Get_size() > 1:
         fact += ", ranks " + ", ".join(f"{host}: {count}" for host, count in hosts.items())
-        if len(hosts) == 1 and max(hosts.values()) > len(os.sched_getaffinity(0)) + 1:
-            wrong.append(f"{max(hosts.values())} ranks share {len(os.sched_getaffinity(0))} cores: "
+        if len(hosts) == 1 and max(hosts.values()) > usable_cores() + 1:
+            wrong.append(f"{max(hosts.values())} ranks share {usable_cores()} cores: "
                          "start one more than there are cores (the first only hands out work)")
     return fact, wrong
+
+
+def _optional(what_to_type: str) -> str:
+    return f"not installed (optional): {what_to_type}"
 
 
 def _rank() -> int:
@@ -153,16 +167,16 @@ def _rank() -> int:
     return int(MPI.COMM_WORLD.Get_rank())
 
 
-def _game() -> tuple[str, list[str]]:
-    from worldmodels_repro.envs.registry import GAMES
-
-    facts = []
-    for game in GAMES.values():
+def _game(game: Game) -> tuple[str, list[str]]:
+    try:
         env = game.make("fast")
         env.reset(seed=1)
         env.close()
-        facts.append(game.judge_id)
-    return ", ".join(facts), []
+    except MissingExtraError as error:
+        return f"{game.judge_id} {_optional(error.what_to_type)}", []
+    except Exception as error:
+        raise RuntimeError(f"{game.judge_id}: {error}") from error
+    return game.judge_id, []
 
 
 def _encoder() -> tuple[str, list[str]]:
@@ -183,6 +197,8 @@ def _training() -> tuple[str, list[str]]:
 
 
 def _s3(remote: str | None) -> tuple[str, list[str]]:
+    if find_spec("boto3") is None and remote is None:
+        return _optional("pip install boto3"), []
     if remote is None:
         return "not asked for (--remote s3://bucket/prefix)", []
     from worldmodels_repro.remote.store import NoAnswerError, Store

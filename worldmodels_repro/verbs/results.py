@@ -8,11 +8,10 @@ from worldmodels_repro.cloud import RECORD
 from worldmodels_repro.cloud.bill import price_of
 from worldmodels_repro.cloud.prices import load_prices
 from worldmodels_repro.progress import clock
-from worldmodels_repro.records import Marker
 from worldmodels_repro.report.milestones import milestones
-from worldmodels_repro.run import STAGES, Run
+from worldmodels_repro.run import STAGES, Run, load_marker
 from worldmodels_repro.stages.evaluate import judgement, table
-from worldmodels_repro.storage import load_csv, load_json
+from worldmodels_repro.storage import load_csv
 
 
 def run(stage_run: Run) -> None:
@@ -37,10 +36,10 @@ def costs(stage_run: Run) -> str:
     """Time (h:mm:ss) and size of every stage that has been run, as a plain table."""
     lines, seconds = [f"{'stage':10s}{'time':>9s}"], 0.0
     for stage in STAGES:
-        marker = stage_run.folder(stage) / "stage.json"
-        if not marker.exists():
+        folder = stage_run.folder(stage)
+        if not (folder / "stage.json").exists():
             continue
-        record = load_json(marker, Marker)
+        record = load_marker(folder)
         state = "" if record["state"] == "done" else ", not finished"
         seconds += record["seconds"]
         lines.append(f"{stage:10s}{clock(record['seconds']):>9s}   "

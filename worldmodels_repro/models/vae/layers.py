@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from worldmodels_repro import plugins
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.frame import SIDE
+from worldmodels_repro.plugins import is_plugin, load
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ def layers_named(name: str) -> Layers:
     Raises:
         UserError: there are none.
     """
-    if plugins.is_own(name):
-        return plugins.load(name, Layers, "a Layers")
+    if is_plugin(name):
+        return load(name, "table of layers", Layers)
     if name not in LAYERS:
         raise UserError(f"vae.layers: {name} is not known: {', '.join(LAYERS)} are, or "
                         "path/to/file.py:NAME")
