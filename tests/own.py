@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -12,6 +11,7 @@ import numpy as np
 from worldmodels_repro.envs.game import Game, Seen
 from worldmodels_repro.models.vae.layers import Conv, Layers
 from worldmodels_repro.policies.policy import EachEpisode
+from worldmodels_repro.tracking import Place
 
 
 class Dot(gymnasium.Env[np.ndarray, Any]):
@@ -72,12 +72,15 @@ def leaning(game: Game, settings: Any, agent: Any) -> EachEpisode:
 class Notes:
     """A tracker that appends to a text file."""
 
+    def __init__(self, place: Place):
+        self._file = place.run / "notes.txt"
+
     def start(self, config: dict[str, Any]) -> None:
-        self._file = Path("notes.txt")
+        self._game = config["game"]
 
     def log(self, values: dict[str, float], step: int, stage: str) -> None:
         with self._file.open("a") as file:
-            file.write(f"{stage} {step} {sorted(values)}\n")
+            file.write(f"{self._game.rpartition(':')[2]} {stage} {step} {len(values)}\n")
 
     def finish(self) -> None:
         pass

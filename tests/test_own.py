@@ -16,6 +16,7 @@ from worldmodels_repro.storage import load_json, load_json_lines, load_npz
 OWN = Path(__file__).parent / "own.py"
 CONFIG = f"""
 game: {OWN}:GAME
+trackers: ["{OWN}:Notes"]
 rollouts: {{policies: {{"{OWN}:leaning": 4, held: 2}}, max_steps: 60}}
 vae: {{layers: "{OWN}:SHALLOW", z: 5, epochs: 1, batch: 16, validation: 0.2}}
 memory: {{steps: 4, batch: 4, sequence: 20, units: 16, validate_every: 2, validation: 0.2,
@@ -39,6 +40,9 @@ def test_every_stage_runs_on_what_a_user_brings(tmp_path: Path) -> None:
     judged = load_json(next(run.glob("evaluat*/evaluation.json")), dict)
     assert judged["environment"] == "own/Dot-v0"
     assert 0 < judged["results"]["random"]["mean"] <= 60
+    told = [line.split()[:3] for line in (run / "notes.txt").read_text().splitlines()]
+    assert told == [["GAME", "vae", "1"], ["GAME", "memory", "2"], ["GAME", "memory", "4"],
+                    ["GAME", "evolve", "1"], ["GAME", "evolve", "2"]]
     films = command("play", "--run", run, "--world", "dream", "--gif", tmp_path / "dream.gif")
     assert films.returncode == 0, films.stderr
 

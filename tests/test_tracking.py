@@ -205,7 +205,7 @@ def test_a_tracker_that_is_not_installed_says_what_to_install(
     ("\nimport nonsense\n", "line 2: ModuleNotFoundError"),
     ("x = 1\ndef f(:\n", "line 2: SyntaxError"),
     ("raise SystemExit(3)", "line 1: SystemExit (3)"),
-    ("Own = 3", "is no tracker"),
+    ("Own = 3", "is of type int, no class"),
 ])
 def test_a_file_that_holds_no_tracker_is_refused(tmp_path: Path, text: str | None,
                                                  words: str) -> None:
@@ -224,7 +224,7 @@ def test_a_name_without_a_file_runs_nothing(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("antigravity", "antigravity:x", "antigravity.py", "antigravity.py:", "a.b:c"):
         with pytest.raises(UserError, match=r"path/to/file\.py:NAME"):
-            load(name, "tracker")
+            load(name, "tracker", object)
     assert not (tmp_path / "sprung").exists()
 
 
@@ -233,4 +233,5 @@ def test_a_file_is_run_once(tmp_path: Path) -> None:
                                      "@dataclasses.dataclass\n"
                                      "class Own:\n"
                                      "    x: 'int'\n")
-    assert load(f"{tmp_path}/own.py:Own", "game") is load(f"{tmp_path}/own.py:Own", "game")
+    assert (load(f"{tmp_path}/own.py:Own", "game", type)
+            is load(f"{tmp_path}/own.py:Own", "game", type))

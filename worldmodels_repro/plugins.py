@@ -44,8 +44,8 @@ def load(spec: str, what: str, kind: type[Kind] | tuple[type[Kind], ...]) -> Kin
         raise UserError(f"{path} has no {name}: define it there, or name another {what}")
     found = getattr(module, name)
     if not isinstance(found, kind):
-        raise UserError(f"{name} in {path} is a {type(found).__name__}, no {what}: docs/adding.md "
-                        "shows one")
+        raise UserError(f"{name} in {path} is of type {type(found).__name__}, no {what}: "
+                        "docs/adding.md shows one")
     return found
 
 
