@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodels_repro.cli import count
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.registry import GAMES, Game
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.policies.random import Held, RandomPolicy, UniformlyRandom, play_episode
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import bootstrap_interval
+from worldmodels_repro.verbs.numbers import count
 from worldmodels_repro.worlds.dream import load_dream
 from worldmodels_repro.worlds.dream_scores import play_policies
 

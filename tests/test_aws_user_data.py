@@ -169,7 +169,7 @@ def test_a_spot_machine_is_taken_and_another_goes_on_with_the_same_numbers(
 
     download(aws, bucket, tmp_path / "logs" / "tiny")
     whole = tmp_path / "logs" / "whole"
-    shutil.copytree(tiny_run, whole, ignore=shutil.ignore_patterns("evolve", "evaluation"))
+    shutil.copytree(tiny_run, whole, ignore=shutil.ignore_patterns("evolve", "evaluate"))
     result = command("evolve", "--config", TINY, "--run", whole, *SETTINGS)
     assert result.returncode == 0, result.stderr
     assert len(numbers(whole)) == GENERATIONS

@@ -239,7 +239,7 @@ def test_every_stage_runs_on_doom(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert {line["environment"] for line in lines} == {"VizdoomTakeCover-v1"}
     facts = load_json(run / "memory" / "stage.json", dict)["facts"]
     assert {"best_val_loss", "best_val_done_recall", "best_val_done_precision"} <= set(facts)
-    result = load_json(run / "evaluation" / "evaluation.json", dict)
+    result = load_json(run / "evaluate" / "evaluation.json", dict)
     assert (result["environment"], result["solved"]) == ("VizdoomTakeCover-v1", 750.0)
     for player in ("agent", "random"):
         assert all(row["score"] == row["steps"] <= 2100 for row in result["episodes"][player])

@@ -289,7 +289,7 @@ def test_faults_now_and_then_lose_and_double_nothing(s3: FaultyProxy, tmp_path: 
 
 def _to_evolve(tiny_run: Path, target: Path) -> Path:
     shutil.copytree(tiny_run, target, ignore=shutil.ignore_patterns(
-        "evolve", "evaluation", "figures"))
+        "evolve", "evaluate", "figures"))
     return target
 
 

@@ -1,4 +1,9 @@
-"""The one exception that speaks to the user."""
+"""The one exception that speaks to the user, and what helps it to say what to type."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -7,3 +12,9 @@ class UserError(Exception):
     The command line prints the message alone and exits with 2; anything else that is raised
     is a bug and keeps its traceback.
     """
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """", did you mean x or y?" where known words are close to this one; else empty."""
+    close = difflib.get_close_matches(word, list(known), n=3)
+    return f", did you mean {' or '.join(close)}?" if close else ""

@@ -16,13 +16,12 @@ from worldmodels_repro.data.episodes import (
 )
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.figures.style import needed
 from worldmodels_repro.models.mdn_rnn.recurrence import Recurrence
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.records import Marker
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import generator
-from worldmodels_repro.storage import Arrays, load_json
+from worldmodels_repro.storage import Arrays, load_json, needed
 
 MOST = 20  # held-out episodes that are looked through
 WINDOW = 100  # steps shown

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,7 +23,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import openvino as ov
 
-__all__ = ["Affine", "Decoder", "Encoder", "Precision", "cpu_capabilities"]
+__all__ = ["Affine", "Decoder", "Encoder", "Precision", "cpu_capabilities",
+           "vae_parameters"]
 
 Precision = Literal["f32", "bf16"]
 Weights = Mapping[str, np.ndarray]
@@ -364,3 +366,12 @@ def _decoder_graph(weights: Weights, batch: int, z: int) -> ov.Model:
 
 def _constant(ops: Any, array: npt.ArrayLike) -> Any:
     return ops.constant(np.ascontiguousarray(array))
+
+
+def vae_parameters(z: int) -> int:
+    """How many numbers V has, encoder and decoder, at so many latent dimensions."""
+    sizes = [(4, 3, _FILTERS[0]), *((4, *pair) for pair in pairwise(_FILTERS))]
+    sizes += [(size, *pair) for size, pair in
+              zip(_DEKERNELS, pairwise((_FLAT, *_DEFILTERS)), strict=True)]
+    convolutions = sum((size * size * inputs + 1) * outputs for size, inputs, outputs in sizes)
+    return convolutions + 2 * (_FLAT + 1) * z + (z + 1) * _FLAT

@@ -5,6 +5,7 @@ Under ``mpirun`` every rank looks, and the first one says what all of them saw.
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
@@ -17,10 +18,16 @@ from typing import Any
 
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.pool import THREADS, ranks
-from worldmodels_repro.run import versions
 
 GIB = 1 << 30
 ENOUGH_DISK, ENOUGH_MEMORY = 5.0, 0.5  # GiB: a quick run's rollouts; a worker and its share
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare where to look."""
+    parser.add_argument("--run", dest="folder", type=Path, default=Path("logs"), metavar="FOLDER",
+                        help="where runs would lie")
+    parser.add_argument("--remote", metavar="S3", help="try this too: s3://bucket/prefix")
 
 
 def run(folder: Path, remote: str | None) -> int:
@@ -68,6 +75,8 @@ def _python() -> tuple[str, list[str]]:
 
 
 def _versions() -> tuple[str, list[str]]:
+    from worldmodels_repro.run import versions
+
     found = versions()
     missing = [f"{name} is not installed: type bash scripts/setup.sh"
                for name in ("tensorflow", "keras", "openvino", "gymnasium", "cma")

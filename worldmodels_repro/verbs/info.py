@@ -6,16 +6,14 @@ import json
 
 from worldmodels_repro.envs.registry import GAMES
 from worldmodels_repro.models.controller import ControllerShape
-from worldmodels_repro.run import STAGES, Run, versions
-from worldmodels_repro.training.quiet import import_keras_quietly
+from worldmodels_repro.models.mdn_rnn.recurrence import mdn_rnn_parameters
+from worldmodels_repro.models.runtime import vae_parameters
+from worldmodels_repro.pipeline import STAGES
+from worldmodels_repro.run import Run, versions
 
 
 def run(stage_run: Run) -> None:
     """Print what this config is, what it would train, and how far the run folder has come."""
-    import_keras_quietly()
-    from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
-    from worldmodels_repro.models.vae.vae import compiled_vae
-
     config = stage_run.config
     actions = GAMES[config.game].actions
     sizes = {"z": config.vae.z, "h": config.memory.units, "c": config.memory.units}
@@ -25,8 +23,8 @@ def run(stage_run: Run) -> None:
         "run": str(stage_run.path),
         "done": [stage for stage in STAGES if stage_run.is_done(stage)],
         "parameters": {
-            "V": compiled_vae(config.vae, 0).count_params(),
-            "M": compiled_mdn_rnn(config.memory, config.vae.z, actions, 0).count_params(),
+            "V": vae_parameters(config.vae.z),
+            "M": mdn_rnn_parameters(config.memory, config.vae.z, actions),
             "C": shape.weights,
         },
         "versions": versions(),

@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from worldmodels_repro.envs.registry import GAMES
-from worldmodels_repro.figures.style import needed
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.policies.random import RandomPolicy
 from worldmodels_repro.run import Run
+from worldmodels_repro.storage import needed
 from worldmodels_repro.watch.gif import write_gif
 from worldmodels_repro.watch.scene import GameScene, Scene
 
@@ -80,8 +79,7 @@ class Easel:
 
     def __init__(self, name: str):
         self._name = name
-        fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-        self._font = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), 12)
+        self._font = ImageFont.load_default(12)  # Pillow's own: the same picture everywhere
 
     def paint(self, scene: Scene) -> np.ndarray:
         """The scene as it is now: a picture (H, W, 3) uint8, of one size throughout."""

@@ -5,10 +5,15 @@ In the real game C needs only M's hidden and cell states; the mixture is for tra
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from worldmodels_repro.models.runtime import Affine, Precision
 from worldmodels_repro.storage import Arrays
+
+if TYPE_CHECKING:
+    from worldmodels_repro.config import Memory
 
 
 class Recurrence:
@@ -76,3 +81,10 @@ class Recurrence:
         self.c += scratch
         np.tanh(self.c, out=scratch)
         np.multiply(sigmoids[:, 2], scratch, out=self.h)
+
+
+def mdn_rnn_parameters(settings: Memory, z: int, actions: int) -> int:
+    """How many numbers M has, for latents (z,) and actions (actions,)."""
+    inputs, units = z + actions + settings.restart_input, settings.units
+    outputs = 3 * settings.mixtures * z + settings.done + settings.reward
+    return 4 * units * (inputs + units + 1) + (units + 1) * outputs

@@ -1,0 +1,19 @@
+"""What only some of the work needs: the package's extras, and what is missing without them."""
+
+from __future__ import annotations
+
+from worldmodels_repro.resources import in_checkout
+
+# By the module that is imported, the extra that brings it.
+EXTRAS = {"tensorflow": "train", "keras": "train", "tensorboard": "train", "boto3": "aws",
+          "botocore": "aws", "mpi4py": "mpi", "matplotlib": "figures", "sklearn": "figures",
+          "vizdoom": "doom"}
+
+
+def advice(module: str) -> str | None:
+    """What to type where a module can't be imported; None where no extra brings it."""
+    name = module.partition(".")[0]
+    if name not in EXTRAS:
+        return None
+    package = "-e '.[{}]'" if in_checkout() else "'worldmodels-repro[{}]'"
+    return f"{name} is not installed: type pip install {package.format(EXTRAS[name])}"
