@@ -55,10 +55,11 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "project"
 
     def fill() -> None:
-        for name in ("worldmodels_repro", "scripts", "configs"):
+        for name in ("worldmodels_repro", "scripts", "configs", "aws", "docs/results/benchmarks"):
             shutil.copytree(ROOT / name, root / name,
                             ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("setup.py", "pyproject.toml", "constraints.txt", "README.md", ".gitignore"):
+        for name in ("setup.py", "pyproject.toml", "constraints.txt", "README.md", "LICENSE",
+                     ".gitignore"):
             shutil.copy(ROOT / name, root / name)
 
     make_repository(root, fill)
