@@ -72,6 +72,7 @@ def _carry_out(words: list[str]) -> int:
             around.enter_context(_for_readers_who_leave())
         if not verb.opens:
             return int(importlib.import_module(verb.module).run(**options) or 0)
+        from worldmodels_repro.extras import require
         from worldmodels_repro.journal import journal
         from worldmodels_repro.run import open_run
 
@@ -81,6 +82,9 @@ def _carry_out(words: list[str]) -> int:
             around.enter_context(_mirroring(run.mirror))
         if name in STAGES:
             around.enter_context(journal(run.path, words))
+            extra = STAGES[name].extra
+            if extra is not None and not run.is_done(name):
+                require(extra)
         importlib.import_module(verb.module).run(run, **options)
     return 0
 

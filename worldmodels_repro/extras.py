@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+from worldmodels_repro.errors import UserError
 from worldmodels_repro.resources import in_checkout
 
 # By the module that is imported, the extra that brings it.
 EXTRAS = {"tensorflow": "train", "keras": "train", "tensorboard": "train", "boto3": "aws",
           "botocore": "aws", "mpi4py": "mpi", "matplotlib": "figures", "sklearn": "figures",
           "vizdoom": "doom"}
+
+
+def require(extra: str) -> None:
+    """See that an extra is installed.
+
+    Raises:
+        UserError: one of its modules is missing.
+    """
+    for module in (module for module, brought in EXTRAS.items() if brought == extra):
+        if find_spec(module) is None:
+            raise UserError(str(advice(module)))
 
 
 def advice(module: str) -> str | None:
