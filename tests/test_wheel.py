@@ -126,6 +126,9 @@ def test_a_base_install_plays_judges_and_dreams(installed: Path, tmp_path: Path)
         "           '--set', 'evolve.workers=1']\n"
         "    assert main(['evaluate', '--run', 'logs/carracing', *few]) == 0\n"
         "    assert main(['results', '--run', 'logs/carracing', '--prices']) == 0\n"
+        "    from worldmodels_repro.watch import scene\n"
+        "    step = scene.GameScene.step\n"  # a whole episode takes its time
+        "    scene.GameScene.step = lambda self, action: step(self, action) or self.steps > 20\n"
         "    for world in ('real', 'dream'):\n"
         "        assert main(['play', '--run', 'logs/carracing', '--world', world,\n"
         "                     '--gif', f'{world}.gif']) == 0\n"

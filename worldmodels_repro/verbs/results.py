@@ -29,6 +29,7 @@ def run(stage_run: Run, json: bool = False, prices: bool = False) -> None:
 def _as_text(stage_run: Run, prices: bool) -> str:
     from worldmodels_repro.report import costs, judgement, milestones
 
+    scores = judgement.table(stage_run)
     dollars, basis, bill = None, "", []
     if prices:
         from worldmodels_repro.cloud import bill as money
@@ -37,7 +38,7 @@ def _as_text(stage_run: Run, prices: bool) -> str:
         dollars, basis = money.core_hour(load_prices())
         bill = ["\n".join(money.price_of(stage_run.path, load_prices()))]
     reached = milestones.table(stage_run, milestones.milestones(stage_run), dollars, basis)
-    return "\n\n".join([judgement.table(stage_run), costs.table(costs.costs(stage_run)), reached,
+    return "\n\n".join([scores, costs.table(costs.costs(stage_run)), reached,
                         _pictures(stage_run), *bill])
 
 
