@@ -30,7 +30,7 @@ class Stage:
         starts: stages whose folders it takes from another run that it is told to start from.
         hardware: the kind of machine it is rented; none for stages that run where you are.
         extra: the extra of this package that it needs; none for what every install can do.
-        once: names that its folder had in earlier versions.
+        formerly: names that its folder had in earlier versions.
     """
 
     number: int
@@ -44,7 +44,7 @@ class Stage:
     starts: tuple[str, ...] = ()
     hardware: Literal["cores", "gpu"] | None = None
     extra: str | None = None
-    once: tuple[str, ...] = ()
+    formerly: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:
@@ -59,11 +59,12 @@ class Stage:
     @property
     def folders(self) -> tuple[str, ...]:
         """Every name that its folder may have."""
-        return (self.name, *self.once)
+        return (self.name, *self.formerly)
 
     def folder(self, run: Path) -> Path:
         """Its folder in a run; one that an earlier version named goes on with that name."""
-        return next((run / name for name in self.once if (run / name).exists()), run / self.name)
+        there = (run / name for name in self.formerly if (run / name).exists())
+        return next(there, run / self.name)
 
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (
@@ -94,7 +95,7 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           sections=("evaluate",), needs=("evolve",), reads=("vae", "memory", "evolve"),
           writes=("evaluation.json", "episodes.jsonl"),
           spent={"episodes.jsonl:": "episodes", "episodes.jsonl:steps": "steps of the game"},
-          hardware="cores", once=("evaluation",)),
+          hardware="cores", formerly=("evaluation",)),
     Stage(7, "figures", "draw the figures and GIFs",
           reads=("rollouts", "vae", "latents", "memory", "evolve", "evaluate"), extra="figures"),
 )}
