@@ -29,5 +29,7 @@ def advice(module: str) -> str | None:
     name = module.partition(".")[0]
     if name not in EXTRAS:
         return None
-    package = "-e '.[{}]'" if in_checkout() else "'worldmodels-repro[{}]'"
-    return f"{name} is not installed: type pip install {package.format(EXTRAS[name])}"
+    extra = EXTRAS[name]
+    ways = (f"WORLDMODELS_EXTRAS={extra} bash scripts/setup.sh, or pip install -e '.[{extra}]'"
+            if in_checkout() else f"pip install 'worldmodels-repro[{extra}]'")
+    return f"{name} is not installed: type {ways}"

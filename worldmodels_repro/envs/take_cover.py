@@ -6,7 +6,6 @@ the paper, an episode is cut after 2,100 tics.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import cv2
@@ -14,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from worldmodels_repro.envs.doom_engine import start_engine
-from worldmodels_repro.errors import UserError
+from worldmodels_repro.extras import require
 
 JUDGE = "VizdoomTakeCover-v1"
 MAX_TICS = 2100
@@ -32,9 +31,7 @@ def require_vizdoom() -> None:
     Raises:
         UserError: ViZDoom is not installed.
     """
-    if find_spec("vizdoom") is None:
-        raise UserError("vizdoom is not installed: type WORLDMODELS_EXTRAS=doom "
-                        "bash scripts/setup.sh, or pip install -e '.[doom]'")
+    require("doom")
     import vizdoom.gymnasium_wrapper  # noqa: F401 (registers it)
 
 
