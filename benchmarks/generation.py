@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from benchmarks.measure import Contender, Scale, Stretch, take_turns
 from benchmarks.report import Row, compare
 from worldmodels_repro.config import check_config
 from worldmodels_repro.cores import usable_cores
+from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.run import Run
 from worldmodels_repro.stages import evolve
 from worldmodels_repro.storage import load_csv, save_npz
 
-BEFORE = ("rollouts", "vae", "latents", "memory")  # what evolve needs done
+BEFORE = [*takewhile(lambda stage: stage != "evolve", STAGES)]  # what it needs done
 TIMED = 2  # generations, after the one in which the workers start
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodels_repro.cli import count
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
@@ -25,6 +24,7 @@ from worldmodels_repro.policies.policy import EachEpisode, Player
 from worldmodels_repro.policies.random import Held, UniformlyRandom
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.statistics import bootstrap_interval
+from worldmodels_repro.verbs.numbers import count
 from worldmodels_repro.worlds.dream import load_dream
 from worldmodels_repro.worlds.episodes import play
 from worldmodels_repro.worlds.frames import FramesWorld

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # What all scripts share: .venv with this project in it. Sourced; quick when nothing is to do.
 #   WORLDMODELS_PYTHON   the Python to make .venv with (default: the first of 3.11-3.13 there is)
-#   WORLDMODELS_EXTRAS   extras to install, e.g. "dev" or "gpu,doom" (added to those there, and
-#                        to the one that the config's game needs)
+#   WORLDMODELS_EXTRAS   extras to install beside "all", e.g. "dev" or "gpu,doom" (added to those
+#                        there, and to the one that the config's game needs)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -30,13 +30,13 @@ plays_doom() {
 
 # The folder of wheels is whole only when the stamp says so: an interrupted install starts again.
 stamp=.venv/installed
-extras=${WORLDMODELS_EXTRAS:-}
+extras=all${WORLDMODELS_EXTRAS:+,$WORLDMODELS_EXTRAS}
 if [[ " $* " == *" game=take_cover "* ]] || plays_doom "${1:-}"; then
-    extras=doom${extras:+,$extras}
+    extras+=,doom
 fi
 extras=$({ sed -n 2p "$stamp" 2>/dev/null || true; echo "$extras"; } | tr ',' '\n' |
     sed '/^$/d' | sort -u | paste -sd, -)
-wanted=$(sha256sum setup.py constraints.txt | sha256sum | cut -d' ' -f1)
+wanted=$(sha256sum pyproject.toml setup.py constraints.txt | sha256sum | cut -d' ' -f1)
 stamped=$(printf '%s\n%s' "$wanted" "$extras")
 if [ ! -f "$stamp" ] || [ "$stamped" != "$(cat "$stamp")" ]; then
     if [ ! -x .venv/bin/python ]; then
@@ -44,9 +44,9 @@ if [ ! -f "$stamp" ] || [ "$stamped" != "$(cat "$stamp")" ]; then
         echo "setup: making .venv with $("$python" --version)"
         "$python" -m venv .venv
     fi
-    echo "setup: installing worldmodels-repro${extras:+[$extras]} (a few minutes, once)"
+    echo "setup: installing worldmodels-repro[$extras] (a few minutes, once)"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        --constraint constraints.txt --editable ".${extras:+[$extras]}"
+        --constraint constraints.txt --editable ".[$extras]"
     echo "$stamped" >"$stamp"
 fi
 export PATH="$PWD/.venv/bin:$PATH"

@@ -5,6 +5,7 @@ WORLDMODELS_EXTRAS=dev,doom
 source "$(dirname "$0")/setup.sh"
 ruff check .
 mypy
+lint-imports
 cfn-lint aws/stack.yaml
 # A module's tests stay in one process: they share what its fixtures make. One process more than
 # cores: many tests wait, for another process or a clock.

@@ -178,7 +178,7 @@ def test_a_run_names_its_price_by_the_machines_rented(tmp_path: Path) -> None:
 
 
 def test_a_run_names_its_price_by_its_own_hours(tmp_path: Path) -> None:
-    for folder in ("evolve", "evaluation"):
+    for folder in ("evolve", "evaluate"):
         save_json(tmp_path / folder / "stage.json", {"state": "done", "settings": {},
                                                      "seconds": 7200.0})
     lines = bill.price_of(tmp_path, load_prices())

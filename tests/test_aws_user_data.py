@@ -55,10 +55,11 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "project"
 
     def fill() -> None:
-        for name in ("worldmodels_repro", "scripts", "configs"):
+        for name in ("worldmodels_repro", "scripts", "configs", "aws", "docs/results/benchmarks"):
             shutil.copytree(ROOT / name, root / name,
                             ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("setup.py", "pyproject.toml", "constraints.txt", "README.md", ".gitignore"):
+        for name in ("setup.py", "pyproject.toml", "constraints.txt", "README.md", "LICENSE",
+                     ".gitignore"):
             shutil.copy(ROOT / name, root / name)
 
     make_repository(root, fill)
@@ -169,7 +170,7 @@ def test_a_spot_machine_is_taken_and_another_goes_on_with_the_same_numbers(
 
     download(aws, bucket, tmp_path / "logs" / "tiny")
     whole = tmp_path / "logs" / "whole"
-    shutil.copytree(tiny_run, whole, ignore=shutil.ignore_patterns("evolve", "evaluation"))
+    shutil.copytree(tiny_run, whole, ignore=shutil.ignore_patterns("evolve", "evaluate"))
     result = command("evolve", "--config", TINY, "--run", whole, *SETTINGS)
     assert result.returncode == 0, result.stderr
     assert len(numbers(whole)) == GENERATIONS

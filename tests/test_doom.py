@@ -88,14 +88,15 @@ def test_without_vizdoom_one_line_says_what_to_type(tmp_path: Path, words: list[
 
 
 @pytest.mark.parametrize(("words", "extra"), [
-    (["configs/doom.yaml"], ".[doom]"), (["own.yaml"], ".[doom]"), (["configs/quick.yaml"], "."),
-    ([], "."), (["configs/quick.yaml", "--set", "game=take_cover"], ".[doom]"),
+    (["configs/doom.yaml"], ".[all,doom]"), (["own.yaml"], ".[all,doom]"),
+    (["configs/quick.yaml"], ".[all]"), ([], ".[all]"),
+    (["configs/quick.yaml", "--set", "game=take_cover"], ".[all,doom]"),
 ])
 def test_setup_installs_what_the_config_needs(tmp_path: Path, words: list[str],
                                               extra: str) -> None:
     for name in ("scripts", "configs"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("setup.py", "constraints.txt"):
+    for name in ("pyproject.toml", "setup.py", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "own.yaml").write_text("base: configs/doom.yaml\nseed: 2\n")
     programs = tmp_path / ".venv" / "bin"
@@ -239,7 +240,7 @@ def test_every_stage_runs_on_doom(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert {line["environment"] for line in lines} == {"VizdoomTakeCover-v1"}
     facts = load_json(run / "memory" / "stage.json", dict)["facts"]
     assert {"best_val_loss", "best_val_done_recall", "best_val_done_precision"} <= set(facts)
-    result = load_json(run / "evaluation" / "evaluation.json", dict)
+    result = load_json(run / "evaluate" / "evaluation.json", dict)
     assert (result["environment"], result["solved"]) == ("VizdoomTakeCover-v1", 750.0)
     for player in ("agent", "random"):
         assert all(row["score"] == row["steps"] <= 2100 for row in result["episodes"][player])

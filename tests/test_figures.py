@@ -6,9 +6,9 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-import imageio.v3 as imageio
 import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
@@ -41,9 +41,15 @@ def _draw(run: Path) -> None:
         assert main(["figures", "--run", str(run)]) == 0
 
 
+def _pictures(path: Path) -> list[np.ndarray]:
+    with Image.open(path) as file:
+        return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(file)]
+
+
 @pytest.mark.parametrize("name", FIGURES)
 def test_figure_is_there_in_both_formats(drawn: Path, name: str) -> None:
-    picture = imageio.imread(drawn / "figures" / f"{name}.png")[..., :3]
+    with Image.open(drawn / "figures" / f"{name}.png") as file:
+        picture = np.asarray(file.convert("RGB"))
     height, width = picture.shape[:2]
     assert width in (990, 2100)  # a column, or both, at 300 dpi
     assert height > 300
@@ -61,7 +67,7 @@ def test_figure_is_there_in_both_formats(drawn: Path, name: str) -> None:
 def test_gif_moves_and_is_small(drawn: Path, name: str) -> None:
     path = drawn / "figures" / f"{name}.gif"
     assert path.stat().st_size < gif_file.LIMIT
-    pictures = imageio.imread(path, index=None)
+    pictures = _pictures(path)
     assert len(pictures) >= 3
     assert pictures[0].std() > 5
     assert (pictures[0] != pictures[-1]).mean() > 0.05
@@ -86,7 +92,7 @@ def test_what_is_missing_is_skipped_with_a_line(
         tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = tmp_path / "part"
     shutil.copytree(tiny_run, run)
-    for stage in ("figures", "latents", "memory", "evolve", "evaluation"):
+    for stage in ("figures", "latents", "memory", "evolve", "evaluate"):
         shutil.rmtree(run / stage, ignore_errors=True)
     _draw(run)
     said = capsys.readouterr().err.splitlines()
@@ -128,7 +134,7 @@ def test_empty_run_is_refused(tiny_run: Path, tmp_path: Path, with_config: bool,
 def test_results_say_what_a_run_came_to(drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["results", "--run", str(drawn)]) == 0
     said = capsys.readouterr().out
-    mean = load_json(drawn / "evaluation" / "evaluation.json", dict)["results"]["agent"]["mean"]
+    mean = load_json(drawn / "evaluate" / "evaluation.json", dict)["results"]["agent"]["mean"]
     assert f"{mean:.1f}" in said
     for words in ("rollouts", "gradient steps", "generations", "final.gif", "latents"):
         assert words in said
@@ -146,7 +152,7 @@ def test_results_want_an_evaluation(tiny_run: Path, tmp_path: Path,
 def test_random_film_scores_what_the_judge_scored(tiny_run: Path, tmp_path: Path) -> None:
     """Same track, same actions: filming changes nothing."""
     run = Run(tiny_run, load_config(tiny_run / "config.yaml"))
-    judged = load_json(tiny_run / "evaluation" / "evaluation.json", dict)["episodes"]["random"][0]
+    judged = load_json(tiny_run / "evaluate" / "evaluation.json", dict)["episodes"]["random"][0]
     seed = episode_seed(run.config.evaluate.seed, "evaluation", 0)
     assert judged["seed"] == seed
     policy = EachEpisode(partial(UniformlyRandom, game_named(run.config.game)))
@@ -207,4 +213,4 @@ def test_large_gif_is_thinned_until_it_fits(tmp_path: Path,
     noise = [rng.integers(0, 256, (40, 60, 3), np.uint8) for _ in range(30)]
     gif_file.write_gif(tmp_path / "noise.gif", noise, 100)
     assert (tmp_path / "noise.gif").stat().st_size < 30_000
-    assert 2 <= len(imageio.imread(tmp_path / "noise.gif", index=None)) < 30
+    assert 2 <= len(_pictures(tmp_path / "noise.gif")) < 30

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not MPIRUN.exists(), reason="no mpirun beside th
 
 def _copy(tiny_run: Path, target: Path) -> Path:
     return Path(shutil.copytree(tiny_run, target, ignore=shutil.ignore_patterns(
-        "evolve", "evaluation", "figures")))
+        "evolve", "evaluate", "figures")))
 
 
 @pytest.mark.parametrize("ranks", [2, 5])

@@ -46,7 +46,7 @@ def test_a_finished_run_is_whole(tiny_run: Path) -> None:
     assert len(load_csv(tiny_run / "vae" / "history.csv")) == 2
     assert len(load_csv(tiny_run / "memory" / "history.csv")) == 2
     assert len(load_csv(tiny_run / "evolve" / "generations.csv")) == 4
-    for stage in ("rollouts", "vae", "latents", "memory", "evolve", "evaluation"):
+    for stage in ("rollouts", "vae", "latents", "memory", "evolve", "evaluate"):
         assert load_json(tiny_run / stage / "stage.json", dict)["state"] == "done", stage
     assert not list(tiny_run.rglob("*.tmp"))
     assert not list(tiny_run.rglob("*.pkl"))
@@ -60,7 +60,7 @@ def test_training_lowers_the_losses(tiny_run: Path) -> None:
 
 
 def test_the_judge_is_the_unmodified_game(tiny_run: Path) -> None:
-    result = load_json(tiny_run / "evaluation" / "evaluation.json", dict)
+    result = load_json(tiny_run / "evaluate" / "evaluation.json", dict)
     assert (result["environment"], result["unmodified"]) == ("CarRacing-v3", True)
     assert result["versions"]["gymnasium"]
     assert result["agent"]["generation"] in (2, 4)
@@ -105,7 +105,7 @@ def test_more_episodes_go_on_from_those_there(tiny_run: Path, tmp_path: Path) ->
 
 
 def test_evolution_killed_and_resumed_is_the_same_run(tiny_run: Path, tmp_path: Path) -> None:
-    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
+    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluate")
     process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", "evolve", "--run",
                                 str(run)], stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 120
@@ -121,7 +121,7 @@ def test_evolution_killed_and_resumed_is_the_same_run(tiny_run: Path, tmp_path: 
 
 
 def test_ctrl_c_says_how_to_go_on(tiny_run: Path, tmp_path: Path) -> None:
-    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
+    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluate")
     process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", "evolve", "--run",
                                 str(run), "--set", "evolve.generations=2000"],
                                stderr=subprocess.PIPE, text=True,
@@ -161,7 +161,7 @@ def test_a_stage_may_be_told_twice_to_end(tmp_path: Path) -> None:
 
 def test_vae_and_memory_resume_number_for_number(tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    _without(tiny_run, run, "vae", "latents", "memory", "evolve", "evaluation")
+    _without(tiny_run, run, "vae", "latents", "memory", "evolve", "evaluate")
     assert command("vae", "--run", run, "--set", "vae.epochs=1").returncode == 0
     assert command("vae", "--run", run, "--set", "vae.epochs=2").returncode == 0
     ours, theirs = (load_npz(path / "vae" / "weights.npz") for path in (run, tiny_run))
@@ -177,7 +177,7 @@ def test_vae_and_memory_resume_number_for_number(tiny_run: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("inputs", ["[z]", "[z, h, c]"])
 def test_controllers_of_other_shapes_evolve(tiny_run: Path, tmp_path: Path, inputs: str) -> None:
-    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
+    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluate")
     result = command("evolve", "--run", run, "--set", f"controller.inputs={inputs}", "--set",
                      "controller.hidden=5", "--set", "evolve.generations=1")
     assert result.returncode == 0, result.stderr
@@ -187,7 +187,7 @@ def test_controllers_of_other_shapes_evolve(tiny_run: Path, tmp_path: Path, inpu
 
 def test_a_budget_of_steps_ends_an_evolution_and_more_goes_on(tiny_run: Path, tmp_path: Path,
                                                               ) -> None:
-    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
+    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluate")
     # A generation is 8 episodes of 40 to 60 steps.
     result = command("evolve", "--run", run, "--set", "evolve.budget=481")
     assert result.returncode == 0, result.stderr
@@ -207,7 +207,7 @@ def test_a_score_that_is_doubted_is_played_again(tiny_run: Path, tmp_path: Path)
     result = command(*one)
     assert result.returncode == 0, result.stderr
     assert "1 of 1 episodes to the last digit" in result.stdout
-    written = run / "evaluation" / "evaluation.json"
+    written = run / "evaluate" / "evaluation.json"
     judged = load_json(written, dict)
     for row in judged["episodes"]["agent"]:
         row["score"] += 100
@@ -258,7 +258,7 @@ def test_changed_settings_over_old_artefacts(tiny_run: Path) -> None:
 @pytest.mark.parametrize(("words", "said"), [
     (["vae", "--config", TINY, "--set", "vae.depth=3"], "unknown key vae.depth"),
     (["vae", "--config", TINY, "--set", "vae.z=big"], "vae.z"),
-    (["vae", "--config", "configs/none.yaml"], "--config configs/quick.yaml"),
+    (["vae", "--config", "configs/none.yaml"], "--config quick"),
     (["vae"], "--config"),
     (["vae", "--run", "logs/none"], "--config"),
     (["walk"], "--help"),
@@ -294,7 +294,7 @@ def test_too_few_episodes(tiny_run: Path, tmp_path: Path) -> None:
 
 def test_a_full_disk_loses_nothing(tiny_run: Path, tmp_path: Path) -> None:
     """A file-size limit stands in for a full disk: the write fails, the state before it stays."""
-    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluation")
+    run = _without(tiny_run, tmp_path / "run", "evolve", "evaluate")
     program = ("import errno, sys\n"
                "from worldmodels_repro import storage\n"
                "from worldmodels_repro.cli import main\n"

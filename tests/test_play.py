@@ -34,7 +34,7 @@ def dream_run(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny run with a C that never saw the game, without the data it could see it in."""
     run = tmp_path_factory.mktemp("dreams") / "tiny"
     shutil.copytree(tiny_run, run)
-    for stage in ("rollouts", "latents", "evolve", "evaluation"):
+    for stage in ("rollouts", "latents", "evolve", "evaluate"):
         shutil.rmtree(run / stage)
     result = command("evolve", "--run", run, *DREAM)
     assert result.returncode == 0, result.stderr
@@ -59,7 +59,7 @@ def test_c_evolves_in_the_dream_alone(dream_run: Path, tmp_path: Path) -> None:
 
 def test_means_may_be_evaluated_in_the_real_game(tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("evolve", "evaluation"))
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("evolve", "evaluate"))
     result = command("evolve", "--run", run, *DREAM, "--set", "evolve.select=real")
     assert result.returncode == 0, result.stderr
     assert load_json(run / "evolve" / "agent.json", dict)["chosen_in"] == "real"
@@ -89,7 +89,7 @@ def test_the_table_of_temperatures(dream_run: Path) -> None:
     result = command(*words)
     assert result.returncode == 0, result.stderr
     assert "temperature 0.5: 2 generations" in result.stderr
-    table = load_json(dream_run / "evaluation" / "temperatures.json", dict)
+    table = load_json(dream_run / "evaluate" / "temperatures.json", dict)
     assert [row["temperature"] for row in table["temperatures"]] == [0.5, 1.0]
     assert table["random"]["episodes"] == 1
     for row in table["temperatures"]:
@@ -97,13 +97,13 @@ def test_the_table_of_temperatures(dream_run: Path) -> None:
         if row["temperature"] == 1.0:  # the run's own: it evolved in just such a dream
             inner = dream_run
         assert load_json(inner / "evolve" / "agent.json", dict)["temperature"] == row["temperature"]
-        judged = load_json(inner / "evaluation" / "evaluation.json", dict)
+        judged = load_json(inner / "evaluate" / "evaluation.json", dict)
         assert row["real"] == judged["results"]["agent"]
         assert judged["unmodified"]
         assert row["dream"] == judged["dream"]["results"]["agent"]
         assert len(row["dream"]["ci95"]) == 2
         assert "mean_steps" in judged["dream"]["results"]["random"]
-    lines = (dream_run / "evaluation" / "temperatures.md").read_text().splitlines()
+    lines = (dream_run / "evaluate" / "temperatures.md").read_text().splitlines()
     assert len(lines) == 2 + 2 + 1
     assert lines[-1].startswith("| random policy |")
     assert not (dream_run / "temperatures" / "1").exists()
@@ -213,7 +213,7 @@ def test_keys_add_up_within_the_games_ranges() -> None:
 @pytest.mark.slow
 def test_the_dream_of_a_run_is_judged_beside_the_game(dream_run: Path) -> None:
     assert command("evaluate", "--run", dream_run).returncode == 0
-    result = load_json(dream_run / "evaluation" / "evaluation.json", dict)
+    result = load_json(dream_run / "evaluate" / "evaluation.json", dict)
     assert result["dream"]["temperature"] == 1.0
     assert len(result["dream"]["episodes"]["random"]) == 1
     shown = command("results", "--run", dream_run).stdout

@@ -20,6 +20,7 @@ from moto.server import ThreadedMotoServer
 
 from benchmarks.reliability.faulty_proxy import FaultyProxy, now_and_then
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.pipeline import STAGES, folder_names
 from worldmodels_repro.remote import lease
 from worldmodels_repro.remote.mirror import Mirror
 from worldmodels_repro.remote.store import PART, NoAnswerError, RefusedError, Store
@@ -201,6 +202,24 @@ def test_what_a_stage_does_not_read_is_not_pulled(s3: FaultyProxy, tmp_path: Pat
                                   "latents/a.npz"}
 
 
+def test_a_folder_that_an_earlier_version_named_is_pulled_and_gone_on_with(
+        s3: FaultyProxy, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for name in ("evaluation/stage.json", "evaluation/evaluation.json", "config.yaml", "run.log"):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_text(name)
+    mirror = Mirror(here, URL)
+    mirror.checkpoint("evaluation")
+    mirror.close()
+    other = Mirror(there, URL)
+    other.pull(folder_names(("evaluate",)))
+    other.close()
+    # run.log is of the machine alone.
+    assert set(_files(there)) == {"evaluation/stage.json", "evaluation/evaluation.json",
+                                  "config.yaml"}
+    assert STAGES["evaluate"].folder(there) == there / "evaluation"
+
+
 def test_a_folder_that_is_further_than_s3_stays(s3: FaultyProxy, tmp_path: Path) -> None:
     _write(tmp_path, 1)
     mirror = Mirror(tmp_path, URL)
@@ -289,7 +308,7 @@ def test_faults_now_and_then_lose_and_double_nothing(s3: FaultyProxy, tmp_path: 
 
 def _to_evolve(tiny_run: Path, target: Path) -> Path:
     shutil.copytree(tiny_run, target, ignore=shutil.ignore_patterns(
-        "evolve", "evaluation", "figures"))
+        "evolve", "evaluate", "figures"))
     return target
 
 

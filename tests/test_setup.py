@@ -16,7 +16,7 @@ echo "$last" >>installed_extras
 
 @pytest.fixture
 def clone(tmp_path):
-    for name in ["scripts/setup.sh", "setup.py", "constraints.txt"]:
+    for name in ["scripts/setup.sh", "pyproject.toml", "setup.py", "constraints.txt"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     python = tmp_path / ".venv/bin/python"
@@ -36,15 +36,15 @@ def _installs(clone, *config, extras=""):
 
 
 def test_setup_installs_once(clone):
-    assert _installs(clone) == ["."]
+    assert _installs(clone) == [".[all]"]
     assert _installs(clone) == []
 
 
 def test_setup_adds_extras_to_those_there(clone):
-    assert _installs(clone, extras="dev") == [".[dev]"]
+    assert _installs(clone, extras="dev") == [".[all,dev]"]
     assert _installs(clone) == []
     (clone / "doom.yaml").write_text("game: take_cover\n")
-    assert _installs(clone, "doom.yaml") == [".[dev,doom]"]
+    assert _installs(clone, "doom.yaml") == [".[all,dev,doom]"]
     assert _installs(clone, "doom.yaml", extras="doom") == []
     assert _installs(clone) == []
 
@@ -53,7 +53,7 @@ def test_setup_installs_again_when_the_constraints_change(clone):
     _installs(clone, extras="dev")
     with (clone / "constraints.txt").open("a") as constraints:
         constraints.write("# newer\n")
-    assert _installs(clone) == [".[dev]"]
+    assert _installs(clone) == [".[all,dev]"]
 
 
 def test_setup_starts_again_after_an_interrupted_install(clone):
@@ -62,4 +62,4 @@ def test_setup_starts_again_after_an_interrupted_install(clone):
     with pytest.raises(subprocess.CalledProcessError):
         _installs(clone)
     python.write_text(PYTHON)
-    assert _installs(clone) == ["."]
+    assert _installs(clone) == [".[all]"]

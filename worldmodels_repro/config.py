@@ -16,8 +16,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from worldmodels_repro.errors import UserError
+from worldmodels_repro.errors import UserError, did_you_mean
 from worldmodels_repro.plugins import is_plugin
+from worldmodels_repro.presets import find_config
 
 
 def _one_of(*names: str) -> Callable[[str], str]:
@@ -338,13 +339,17 @@ class Config(Section):
         return self.model_dump(mode="json")
 
 
-def load_config(path: Path, overrides: list[str] | None = None) -> Config:
-    """Read a config file (and its bases), apply ``a.b=c`` overrides, check everything.
+def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
+    """Read a config (and its bases), apply ``a.b=c`` overrides, check everything.
+
+    Args:
+        path: a file, or the name of a config that comes along.
+        overrides: settings in place of the file's.
 
     Raises:
         UserError: naming the key, the value and what is allowed.
     """
-    values = _read_yaml(path)
+    values = _read_yaml(find_config(path))
     for override in overrides or []:
         key, equals, text = override.partition("=")
         if not equals or not key:
@@ -381,9 +386,6 @@ def _read_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         raise UserError(f"{path}: its bases go round in a circle; take one 'base:' out")
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"no config at {path}: name one with --config, "
-                        "e.g. --config configs/quick.yaml") from None
     except (OSError, UnicodeDecodeError, ValueError):
         raise UserError(f"{path} can't be read as a config: name a YAML file") from None
     values = _parse(text, str(path))
@@ -396,7 +398,9 @@ def _read_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         return values
     if not isinstance(base, str):
         raise UserError(f"{path}: base takes a file name, not {base!r}")
-    return _merge(_read_yaml(path.parent / base, (*seen, path.resolve())), values)
+    beside = path.parent / base
+    below = beside if beside.exists() else find_config(base)
+    return _merge(_read_yaml(below, (*seen, path.resolve())), values)
 
 
 def _parse(text: str, source: str) -> Any:
@@ -435,7 +439,8 @@ def _explain(error: ValidationError) -> str:
         for part in place[:-1]:
             section = section.model_fields[part].annotation
         known = ", ".join(section.model_fields)
-        return f"unknown key {key}; known here: {known}"
+        hint = did_you_mean(place[-1], section.model_fields) or ";"
+        return f"unknown key {key}{hint} known here: {known}"
     message = str(first["msg"]).removeprefix("Value error, ")
     if not key or (first["type"] == "value_error" and key in _sections()):
         return message

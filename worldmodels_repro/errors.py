@@ -1,4 +1,9 @@
-"""The exceptions that speak to the user."""
+"""The exceptions that speak to the user, and what helps them to say what to type."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -20,3 +25,7 @@ class MissingExtraError(UserError):
     def __init__(self, package: str, what_to_type: str):
         super().__init__(f"{package} is not installed: type {what_to_type}")
         self.what_to_type = what_to_type
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """", did you mean x or y?" where known words are close to this one; else empty."""
+    close = difflib.get_close_matches(word, list(known), n=3)
+    return f", did you mean {' or '.join(close)}?" if close else ""

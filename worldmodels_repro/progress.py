@@ -8,6 +8,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from worldmodels_repro.journal import note
+
 
 class Progress:
     """Counts towards ``total``; on a terminal a bar with an ETA, elsewhere a line now and then.
@@ -41,11 +43,15 @@ class Progress:
         rate = (self._done - self._first) / max(now - self._start, 1e-9)
         # A budget of steps is overrun by part of a generation.
         left = max(0, self._total - self._done) / rate if rate else 0.0
-        self.say(f"{self._done}/{self._total} {self._unit}, {rate:.3g}/s, "
-                 f"{clock(left)} left{', ' + facts if facts else ''}")
+        self._print(f"{self._done}/{self._total} {self._unit}, {rate:.3g}/s, "
+                    f"{clock(left)} left{', ' + facts if facts else ''}")
 
     def say(self, text: str) -> None:
-        """A line of its own, above the bar."""
+        """A line of its own, above the bar; the run's journal has it too."""
+        note(f"{self._stage}: {text}")
+        self._print(text)
+
+    def _print(self, text: str) -> None:
         line = f"{self._stage}: {text}"
         if self._bar is not None:
             self._bar.write(line, file=sys.stderr)
@@ -59,6 +65,12 @@ class Progress:
                  traceback: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.close()
+
+
+def say(text: str) -> None:
+    """A line for the user where there is nothing to count, and for the run's journal."""
+    note(text)
+    print(text, file=sys.stderr, flush=True)
 
 
 def clock(seconds: float) -> str:

@@ -9,7 +9,7 @@
       latents/        brownian-000000.npz ...
       memory/         weights.npz, starts.npz, history.csv, tensorboard/
       evolve/         agent.npz, generations.csv, evaluations.jsonl, strategy.npz
-      evaluation/     evaluation.json
+      evaluate/       evaluation.json
       figures/        *.png, *.pdf, *.gif
 
 Each stage's folder has a ``stage.json``: the settings it was made with, versions, git commit,
@@ -22,11 +22,11 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,44 +37,21 @@ from ruamel.yaml import YAML
 from worldmodels_repro.config import Config, load_config
 from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.pipeline import STAGES, folder_names
+from worldmodels_repro.progress import say
 from worldmodels_repro.records import Marker
+from worldmodels_repro.resources import in_checkout
 from worldmodels_repro.storage import has_checkpoint, hold, load_json, save_json, write_atomically
 
 if TYPE_CHECKING:
     from worldmodels_repro.remote.mirror import Mirror
 
 
-@dataclass(frozen=True)
-class StageSpec:
-    """What a stage depends on.
-
-    Attributes:
-        sections: settings, by itself.
-        needs: stages before it that must be done.
-        reads: folders, or files in them, that it opens.
-    """
-
-    sections: tuple[str, ...]
-    needs: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
-
-
-STAGES: dict[str, StageSpec] = {
-    "rollouts": StageSpec(("game", "seed", "rollouts")),
-    "vae": StageSpec(("vae",), ("rollouts",), ("rollouts",)),
-    "latents": StageSpec((), ("vae",), ("rollouts", "vae")),
-    "memory": StageSpec(("memory",), ("latents",),
-                         ("rollouts/manifest.jsonl", "latents")),
-    "evolve": StageSpec(("controller", "evolve"), ("memory",), ("vae", "memory")),
-    "evaluate": StageSpec(("evaluate",), ("evolve",), ("vae", "memory", "evolve")),
-    "figures": StageSpec((), (), ("rollouts", "vae", "latents", "memory", "evolve",
-                                  "evaluation")),
-}
-
 PACKAGES = ("tensorflow", "keras", "jax", "numpy", "gymnasium", "box2d", "vizdoom", "cma",
             "openvino", "opencv-python-headless")
 # What stages go on from: with one of these a folder is worth more than its stage.json.
 CHECKPOINTS = ("manifest.jsonl", "training.npz", "strategy.npz", "episodes.jsonl")
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 MIRRORED = 15.0  # seconds between mirrorings, for stages that finish a file at a time
 
 
@@ -85,23 +62,26 @@ class Run:
         path: the folder, e.g. ``logs/quick``; made when the first stage begins.
         config: the settings of this call.
         mirror: its copy in S3, if any.
+        given: the words of the command line that name the run and its settings, for advice;
+            by default the folder.
     """
 
-    def __init__(self, path: Path, config: Config, mirror: Mirror | None = None):
+    def __init__(self, path: Path, config: Config, mirror: Mirror | None = None,
+                 given: tuple[str, ...] = ()):
         self.path = path
         self.config = config
         self.mirror = mirror
+        self._given = given or ("--run", str(path))
         self._begun: str | None = None
         self._counted = self._checkpointed = 0.0
 
     def folder(self, stage: str) -> Path:
         """Where a stage writes."""
-        return self.path / self.folder_name(stage)
+        return STAGES[stage].folder(self.path)
 
-    @staticmethod
-    def folder_name(stage: str) -> str:
-        """The name of a stage's folder."""
-        return "evaluation" if stage == "evaluate" else stage
+    def command(self, verb: str) -> str:
+        """What to type to have a verb work on this run, settings and folder as they were given."""
+        return shlex.join(["worldmodels", verb, *self._given])
 
     def begin(self, stage: str) -> Path | None:
         """Start, or continue, a stage: its folder, or None if it is done already.
@@ -118,6 +98,7 @@ class Run:
             there = load_marker(folder)
             if self._refuse_mixing(stage, there["settings"], there["state"]):
                 self.checkpoint(stage)  # finished without its mirror, it may go there now
+                say(f"{stage}: done already{_when(there)}, nothing to do")
                 return None
             record = dict(there)
         elif _has_work(folder) and (own := self.path / "config.yaml").exists():
@@ -149,7 +130,7 @@ class Run:
         if stage == self._begun:
             save_json(self.folder(stage) / "stage.json", self._counted_marker(stage))
         if self.mirror is not None:
-            self.mirror.checkpoint(self.folder_name(stage))
+            self.mirror.checkpoint(self.folder(stage).name)
 
     def finish(self, stage: str, **facts: Any) -> None:
         """Mark a stage done, with what it came to."""
@@ -172,7 +153,7 @@ class Run:
         """
         if not self.is_done(stage):
             raise UserError(f"'{wanted_by}' needs '{stage}' first: type "
-                            f"worldmodels {stage} --run {self.path}")
+                            + self.command(stage))
         self._refuse_mixing(stage, load_marker(self.folder(stage))["settings"], "done")
         return self.folder(stage)
 
@@ -215,7 +196,7 @@ class Run:
         write_atomically(self.path / "config.yaml", lambda file: file.write(data))
 
 
-def open_run(config_path: Path | None, run_path: Path | None, overrides: list[str],
+def open_run(config_path: str | Path | None, run_path: Path | None, overrides: list[str],
              stage: str = "", remote: str | None = None) -> Run:
     """The run that a command line names.
 
@@ -227,23 +208,27 @@ def open_run(config_path: Path | None, run_path: Path | None, overrides: list[st
         UserError: neither names a config that is there, or S3 refuses.
     """
     if config_path is None and run_path is None:
-        raise UserError("name a config, e.g. --config configs/quick.yaml, "
+        raise UserError("name a config, e.g. --config quick, "
                         "or a run folder, e.g. --run logs/quick")
+    options = [("--config", config_path), ("--run", run_path), ("--remote", remote),
+               *(("--set", override) for override in overrides)]
+    given = tuple(word for name, value in options if value is not None
+                  for word in (name, str(value)))
     if run_path is None:
         assert config_path is not None
-        run_path = Path("logs") / config_path.stem
+        run_path = Path("logs") / Path(config_path).stem
     own = run_path / "config.yaml"
-    if remote is None and (config_path or own).exists():
+    if remote is None and (config_path or own.exists()):
         remote = load_config(config_path or own, overrides).remote
     mirror = _mirrored(run_path, remote, stage) if remote and stage in STAGES else None
     try:
         if config_path is None and not own.exists():
             raise UserError(f"{run_path} holds no run (no config.yaml): name its config with "
-                            "--config, e.g. --config configs/quick.yaml")
+                            "--config, e.g. --config quick")
         config = load_config(config_path or own, overrides)
         if remote:
             config = config.model_copy(update={"remote": remote})
-        return Run(run_path, config, mirror)
+        return Run(run_path, config, mirror, given)
     except BaseException:
         if mirror is not None:
             mirror.close(patience=10.0)
@@ -254,7 +239,7 @@ def _mirrored(run_path: Path, remote: str, stage: str) -> Mirror:
     from worldmodels_repro.remote.mirror import Mirror  # boto3 is slow to import
 
     mirror = Mirror(run_path, remote)
-    mirror.pull((*STAGES[stage].reads, Run.folder_name(stage)))
+    mirror.pull(folder_names((*STAGES[stage].reads, stage)))
     return mirror
 
 
@@ -293,6 +278,8 @@ def versions() -> dict[str, str]:
 def git_commit() -> str | None:
     """The commit this package's source is at, with a ``+`` if files differ; None outside git."""
     here = Path(__file__).parent
+    if not in_checkout():  # another project's, if any
+        return None
 
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True,
@@ -350,5 +337,14 @@ def _refuse_foreign_files(folder: Path) -> None:
                         "name another --run")
 
 
+def _when(record: Mapping[str, Any]) -> str:
+    """When a stage was finished, for a reader; empty where its marker does not say."""
+    try:
+        finished = time.strptime(record["finished"], TIME)
+    except (KeyError, TypeError, ValueError):
+        return ""
+    return time.strftime(", %d %b %Y %H:%M UTC", finished)
+
+
 def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return time.strftime(TIME, time.gmtime())

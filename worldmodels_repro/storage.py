@@ -103,6 +103,17 @@ def load_npz(path: Path, names: Iterable[str] | None = None,
         ) from None
 
 
+def needed(path: Path, stage: str) -> Path:
+    """``path``, if it is there.
+
+    Raises:
+        UserError: naming the stage that writes it.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing (the stage '{stage}' writes it)")
+    return path
+
+
 def save_checkpoint(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as :func:`save_npz` does, keeping the ones before them beside."""
     if path.exists():

@@ -20,7 +20,8 @@ from types import FunctionType, TracebackType
 from typing import Any, Protocol, cast
 
 from worldmodels_repro.config import Config
-from worldmodels_repro.errors import MissingExtraError, UserError
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.extras import missing
 from worldmodels_repro.plugins import load
 from worldmodels_repro.storage import load_json, save_json
 
@@ -73,9 +74,9 @@ class TensorBoard:
 
     def __init__(self, place: Place):
         self._place = place
-        self._proto = _package("tensorboard.compat.proto.event_pb2", "tensorboard")
-        self._summary = _package("tensorboard.compat.proto.summary_pb2", "tensorboard").Summary
-        self._files = _package("tensorboard.summary.writer.event_file_writer", "tensorboard")
+        self._proto = _package("tensorboard.compat.proto.event_pb2")
+        self._summary = _package("tensorboard.compat.proto.summary_pb2").Summary
+        self._files = _package("tensorboard.summary.writer.event_file_writer")
         self._begun = False
 
     def start(self, config: dict[str, Any]) -> None:
@@ -108,7 +109,7 @@ class WeightsAndBiases:
 
     def __init__(self, place: Place):
         self._place = place
-        self._wandb = _package("wandb", "wandb")
+        self._wandb = _package("wandb")
 
     def start(self, config: dict[str, Any]) -> None:
         """Begin, or go on with, the run of this id."""
@@ -144,8 +145,8 @@ class MLflow:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         for name in ("sqlalchemy", "alembic"):  # what its store in a file needs
-            _package(name, "mlflow-skinny sqlalchemy alembic")
-        self._mlflow = _package("mlflow", "mlflow-skinny sqlalchemy alembic")
+            _package(name)
+        self._mlflow = _package("mlflow")
         self._entities = import_module("mlflow.entities")
 
     def start(self, config: dict[str, Any]) -> None:
@@ -279,13 +280,12 @@ def _id(run: Path, stage: str) -> str:
     return hashlib.sha256(f"{run.resolve().name}/{stage}/{started}".encode()).hexdigest()[:16]
 
 
-def _package(module: str, what_to_install: str) -> Any:
+def _package(module: str) -> Any:
     """Import what only this tracker needs."""
     try:
         return import_module(module)
     except ImportError:
-        raise MissingExtraError(module.split(".")[0], f"pip install {what_to_install}, or leave "
-                                "it out of trackers") from None
+        raise missing(module) or UserError(f"{module} can't be imported") from None
 
 
 def _flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:

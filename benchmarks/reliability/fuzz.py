@@ -126,11 +126,11 @@ def make_samples(home: Path) -> dict[str, Read]:
     save_npz(home / "evolve" / "agent.npz", {"weights": np.zeros(99, np.float32)})
     save_npz(home / "vae" / "weights.npz", {"encoder/mu/bias": np.zeros(32, np.float16)})
     summary = {"episodes": 1, "mean": 1.5, "std": 0.0, "ci95": [1.0, 2.0], "min": 1.0, "max": 1.5}
-    save_json(home / "evaluation" / "evaluation.json", {
+    save_json(home / "evaluate" / "evaluation.json", {
         "environment": "CarRacing-v3", "unmodified": True, "solved": 900.0, "versions": {"a": "1"},
         "agent": {"run": "x", "generation": 1, "mean": 2.5}, "results": {"agent": summary},
         "episodes": {"agent": [{"seed": 1, "score": 1.5, "steps": 3}]}})
-    save_json_lines(home / "evaluation" / "episodes.jsonl", [
+    save_json_lines(home / "evaluate" / "episodes.jsonl", [
         {"player": "agent", "seed": 1, "score": 1.5, "steps": 3}])
     (home / "config.yaml").write_text(
         "seed: 3\nrollouts:\n  policies: {brownian: 2}\ncontroller: {inputs: [z]}\n"
@@ -164,8 +164,8 @@ def make_samples(home: Path) -> dict[str, Read]:
         "evolve/agent.json": lambda path: load_json(path, AgentOrigin)["mean"] + 1,
         "evolve/agent.npz": lambda path: load_agent(path.parents[1]),
         "vae/weights.npz": load_weights,
-        "evaluation/evaluation.json": judged,
-        "evaluation/episodes.jsonl": lambda path: [
+        "evaluate/evaluation.json": judged,
+        "evaluate/episodes.jsonl": lambda path: [
             row["seed"] + row["score"] for row in load_json_lines(path, Score)],
         "config.yaml": load_config,
         AGREED: lambda path: Agreed(path.parents[1], "s3://a/b"),

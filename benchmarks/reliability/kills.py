@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.reliability.compare import difference
+from worldmodels_repro import pipeline
 
 CONFIG = Path(__file__).parents[2] / "tests" / "tiny.yaml"
-STAGES = {"rollouts": "rollouts", "vae": "vae", "latents": "latents", "memory": "memory",
-          "evolve": "evolve", "evaluate": "evaluation"}
+STAGES = [stage for stage in pipeline.STAGES if stage != "figures"]
 MORE = ("--set", "evolve.generations=12", "--set", "memory.steps=12",
         "--set", "evaluate.episodes=2", "--set", "evaluate.random_episodes=1")
 
@@ -34,7 +34,7 @@ def kills(times: int, seed: int = 1) -> dict[str, object]:
             _start(stage, reference, MORE).wait()
             seconds[stage] = time.monotonic() - clock
         for number in range(times):
-            stage = list(STAGES)[number % len(STAGES)]
+            stage = STAGES[number % len(STAGES)]
             moment = rng.uniform(0.0, seconds[stage])
             was_hit, unlike = kill_once(stage, moment, reference, Path(scratch) / "run", MORE)
             hit += was_hit
@@ -55,10 +55,8 @@ def kill_once(stage: str, moment: float, reference: Path, run: Path,
     """
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir()
-    for earlier, folder in STAGES.items():
-        if earlier == stage:
-            break
-        shutil.copytree(reference / folder, run / folder)
+    for earlier in STAGES[:STAGES.index(stage)]:
+        shutil.copytree(reference / earlier, run / earlier)
     victim, hit = _start(stage, run, more), False
     try:
         victim.wait(moment)
@@ -67,7 +65,7 @@ def kill_once(stage: str, moment: float, reference: Path, run: Path,
         hit = True
     victim.wait()
     code = _start(stage, run, more).wait()
-    unlike = difference(run / STAGES[stage], reference / STAGES[stage])
+    unlike = difference(run / stage, reference / stage)
     return hit, f"exit code {code}" if code else unlike
 
 

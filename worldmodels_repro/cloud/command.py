@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.pipeline import STAGES
 
 PROJECT = re.compile(r"[a-z][a-z0-9-]{1,40}")
+RENTED = [stage.name for stage in STAGES.values() if stage.hardware]
 RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
 
 
-def add_verbs(parser: argparse.ArgumentParser) -> None:
+def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verbs below ``aws``."""
     verbs = parser.add_subparsers(dest="aws", required=True, metavar="VERB")
 
@@ -29,7 +33,7 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
     up.add_argument("--ssh-cidr", metavar="ADDRESS/32", help="who may connect by SSH")
     up.add_argument("--key", metavar="NAME", help="EC2 key pair for SSH")
     launch = verb("launch", "rent a machine for one stage of a run")
-    launch.add_argument("--stage", required=True, help="rollouts, vae, latents, memory, evolve ...")
+    launch.add_argument("--stage", required=True, help=", ".join(RENTED))
     launch.add_argument("--run", metavar="NAME", help="name of the run (default: the config's)")
     launch.add_argument("--spot", action="store_true", help="at the spot price")
     launch.add_argument("--instance-type", metavar="TYPE", help="e.g. c7a.48xlarge")
@@ -58,19 +62,17 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
 
 
 def _config(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--config", type=Path, metavar="YAML")
+    command.add_argument("--config", metavar="NAME")
     command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
 
 
-def run(options: argparse.Namespace) -> None:
+def run(**words: Any) -> None:
     """Do what the words say.
 
     Raises:
         UserError: for every mistake, and for everything that AWS refuses.
     """
-    from worldmodels_repro.cloud import verbs
-    from worldmodels_repro.cloud.account import plain_errors
-
+    options = argparse.Namespace(**words)
     if not PROJECT.fullmatch(options.project):
         raise UserError(f"--project {options.project}: small letters, digits and dashes, "
                         "e.g. worldmodels")
@@ -80,6 +82,18 @@ def run(options: argparse.Namespace) -> None:
     for option in ("lines", "months"):
         if getattr(options, option, 1) < 1:
             raise UserError(f"--{option}: name 1 or more")
+    if options.aws == "costs" and (options.run or options.estimate):
+        from worldmodels_repro.cloud import forecast  # asks nobody: boto3 may be missing
+
+        _print(forecast.costs(options))
+        return
+    from worldmodels_repro.cloud import verbs
+    from worldmodels_repro.cloud.account import plain_errors
+
     with plain_errors():
-        for line in getattr(verbs, options.aws)(options):
-            print(line, flush=True)
+        _print(getattr(verbs, options.aws)(options))
+
+
+def _print(lines: Iterator[str]) -> None:
+    for line in lines:
+        print(line, flush=True)

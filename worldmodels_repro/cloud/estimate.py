@@ -14,9 +14,9 @@ from worldmodels_repro.cloud.rates import GAME, Rates
 from worldmodels_repro.config import Config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.pipeline import STAGES
 
-KINDS = {"rollouts": "cores", "vae": "gpu", "latents": "gpu", "memory": "gpu",
-         "evolve": "cores", "evaluate": "cores"}
+KINDS = {stage.name: stage.hardware for stage in STAGES.values() if stage.hardware}
 DEFAULTS = {"gpu": "g5.2xlarge", "cores": "c7a.16xlarge"}  # the template's
 BOOT_HOURS = 0.15  # a machine's start, five minutes of installing, its end
 MOST = 32  # machines in a table

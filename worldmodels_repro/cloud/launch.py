@@ -17,14 +17,9 @@ from worldmodels_repro.cloud.source import Source
 from worldmodels_repro.cloud.stack import Stack
 from worldmodels_repro.config import Config
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.run import STAGES
+from worldmodels_repro.pipeline import STAGES
 
 BODY = FOLDER / "user-data.sh"
-SCRIPTS = {"rollouts": "01_rollouts.sh", "vae": "02_train_vae.sh", "latents": "03_encode.sh",
-           "memory": "04_train_memory.sh", "evolve": "05_evolve.sh", "evaluate": "06_evaluate.sh"}
-# What a stage takes from another run that it is told to start from.
-_STARTS = {"rollouts": ("vae", "memory", "evolve"), "vae": ("vae",), "memory": ("memory",),
-           "evolve": ("vae", "memory", "evolve")}
 _ALIVE = ["pending", "running", "stopping", "stopped"]
 
 
@@ -71,7 +66,7 @@ def user_data(job: Job, source: Source, bucket: str, log_group: str, project: st
     """The script that the machine runs at its first start."""
     settings = {
         "WM_PROJECT": project, "WM_RUN": job.run, "WM_STAGE": job.stage,
-        "WM_SCRIPT": f"scripts/{SCRIPTS[job.stage]}", "WM_BUCKET": bucket,
+        "WM_SCRIPT": f"scripts/{STAGES[job.stage].script}", "WM_BUCKET": bucket,
         "WM_BUNDLE": source.bundle, "WM_CONFIG": source.config, "WM_LOG_GROUP": log_group,
         "WM_ALSO": " ".join(job.also), "WM_MINUTES": str(math.ceil(job.max_hours * 60)),
         "WM_MACHINE": job.instance_type + (" spot" if job.spot else ""),
@@ -116,7 +111,7 @@ def check_ready(account: Account, bucket: str, job: Job) -> None:
                 f"'{job.stage}' needs '{need}' in the bucket first: type worldmodels aws launch "
                 f"--stage {need} --run {job.run} ..., or, with it done here, worldmodels {need} "
                 f"--run logs/{job.run} --remote s3://{bucket}/runs/{job.run}")
-    for run, need in ((run, need) for run in job.also for need in _STARTS[job.stage]):
+    for run, need in ((run, need) for run in job.also for need in STAGES[job.stage].starts):
         found = s3.list_objects_v2(Bucket=bucket, Prefix=f"runs/{run}/{need}/stage.json")
         if not found.get("KeyCount"):
             raise UserError(

@@ -11,8 +11,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.resources import folder
 
-FOLDER = Path(__file__).parents[2] / "aws"
+FOLDER = folder("aws")
 TABLE = FOLDER / "prices.yaml"
 HOURS_A_MONTH = 730.0
 DISK_GIB = 200  # of each machine, by the template

@@ -8,10 +8,11 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from worldmodels_repro import resources
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.storage import load_json_lines
 
-BENCHMARKS = Path(__file__).parents[2] / "docs" / "results" / "benchmarks"
+BENCHMARKS = resources.folder("benchmarks")
 GAME = "car_racing"  # what was measured
 WHOLE = "epyc-zen4"  # the CPU on which every row was measured
 

@@ -18,8 +18,9 @@ from ruamel.yaml import YAML
 from worldmodels_repro.cloud.account import Account
 from worldmodels_repro.config import Config
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.resources import PACKAGE
 
-ROOT = Path(__file__).parents[2]
+ROOT = PACKAGE.parent
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ def describe_source(config: Config) -> Source:
     Raises:
         UserError: this is no git checkout, or a shallow one, which can't be bundled.
     """
+    if not (ROOT / ".git").exists():  # around installed packages there may be another project's
+        raise UserError("a machine is sent the commit of a git checkout: clone the project, and "
+                        "type this with what is installed from the clone")
     commit = _git("rev-parse", "HEAD").strip()
     if _git("rev-parse", "--is-shallow-repository").strip() == "true":
         raise UserError("this checkout is shallow, and a machine is sent a whole one: type "

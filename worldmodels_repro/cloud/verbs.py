@@ -6,14 +6,15 @@ import argparse
 import datetime
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 from worldmodels_repro.cloud import stack
 from worldmodels_repro.cloud.account import Account
-from worldmodels_repro.cloud.bill import price_of
 from worldmodels_repro.cloud.costs import charged, forgotten
 from worldmodels_repro.cloud.down import bucket_of
 from worldmodels_repro.cloud.down import down as remove_all
-from worldmodels_repro.cloud.estimate import DEFAULTS, KINDS, advice, cluster, estimate, kind_of
+from worldmodels_repro.cloud.estimate import DEFAULTS, estimate, kind_of
+from worldmodels_repro.cloud.forecast import asked_config
 from worldmodels_repro.cloud.inventory import inventory
 from worldmodels_repro.cloud.launch import (
     Job,
@@ -28,10 +29,9 @@ from worldmodels_repro.cloud.launch import (
 from worldmodels_repro.cloud.launch import launch as start
 from worldmodels_repro.cloud.observe import logs as read_logs
 from worldmodels_repro.cloud.observe import status as read_status
-from worldmodels_repro.cloud.prices import DISK_GIB, Prices, load_prices
-from worldmodels_repro.cloud.rates import GAME, load_rates
+from worldmodels_repro.cloud.prices import DISK_GIB, load_prices
+from worldmodels_repro.cloud.rates import load_rates
 from worldmodels_repro.cloud.source import Source, describe_source, send_source
-from worldmodels_repro.config import Config, load_config
 from worldmodels_repro.errors import UserError
 
 Words = argparse.Namespace
@@ -60,8 +60,8 @@ def up(words: Words) -> Lines:
 
 def launch(words: Words) -> Lines:
     """Rent a machine for a stage."""
-    config = _config(words)
-    run, kind, prices = words.run or words.config.stem, kind_of(words.stage), load_prices()
+    config = asked_config(words)
+    run, kind, prices = words.run or Path(words.config).stem, kind_of(words.stage), load_prices()
     account = None if words.dry_run else Account(words.project, words.region)
     found = None if account is None else stack.require(account)
     instance = words.instance_type or (found.types if found else DEFAULTS)[kind]
@@ -122,12 +122,8 @@ def logs(words: Words) -> Lines:
 
 
 def costs(words: Words) -> Lines:
-    """Print what was charged, what a run cost, or what one will cost."""
-    if words.run:
-        yield from price_of(words.run, load_prices())
-    elif words.estimate:
-        yield from _forecast(words)
-    elif words.dry_run:
+    """Print what was charged (:mod:`forecast` has what a run cost, and what one will cost)."""
+    if words.dry_run:
         yield f"would ask EC2 for what is forgotten, and Cost Explorer for a table ({CENT})"
     else:
         account = Account(words.project, words.region)
@@ -135,41 +131,6 @@ def costs(words: Words) -> Lines:
         yield "forgotten, and costing money:" if lost else "nothing is forgotten"
         yield from (f"  {line}" for line in lost)
         yield from charged(account, words.months, datetime.datetime.now(datetime.UTC).date())
-
-
-def _forecast(words: Words) -> Lines:
-    config, prices = _config(words), load_prices()
-    yield f"{'stage':10s}{'machine':22s}{'hours':>8s}{'dollars':>10s}  basis"
-    total = 0.0
-    for stage, kind in KINDS.items():
-        name = words.instance_type if kind == "cores" and words.instance_type else DEFAULTS[kind]
-        machine = prices.machine(name)
-        guess = estimate(config, stage, machine, load_rates(machine.cpu))
-        cost = (guess.hours or 0.0) * prices.hour(name, words.spot, DISK_GIB)
-        total += cost
-        figures = f"{guess.hours:8.2f}{cost:10.2f}" if guess.hours is not None else f"{'?':>18s}"
-        yield f"{stage:10s}{name + (' spot' if words.spot else ''):22s}{figures}  {guess.basis}"
-    yield f"{'all':40s}{total:10.2f}"
-    if config.game == GAME:
-        yield from _cluster_table(words, config, prices)
-    yield f"prices: {prices.caution(words.region)}"
-
-
-def _cluster_table(words: Words, config: Config, prices: Prices) -> Lines:
-    name = words.instance_type or DEFAULTS["cores"]
-    rates = load_rates(prices.machine(name).cpu)
-    serial = rates.serial if words.serial is None else words.serial
-    if serial < 0:
-        raise UserError("--serial: name seconds a generation, 0 or more")
-    rows = cluster(config, name, prices, rates, serial, words.spot, DISK_GIB)
-    yield ""
-    yield f"evolve on several {name}, {serial:g} s of each generation serial"
-    yield (f"{'machines':>8s}{'cores':>7s}{'s/generation':>14s}{'used':>7s}{'hours':>8s}"
-           f"{'dollars':>9s}")
-    for row in rows:
-        yield (f"{row.nodes:8d}{row.cores:7d}{row.generation:14.2f}{row.used:7.0%}{row.hours:8.2f}"
-               f"{row.dollars:9.2f}")
-    yield advice(rows, name)
 
 
 def down(words: Words) -> Lines:
@@ -190,9 +151,3 @@ def down(words: Words) -> Lines:
     yield f"removing what carries the tag project={account.project} in {account.region}:"
     remove_all(account, words.bucket, print)
     yield "nothing is left"
-
-
-def _config(words: Words) -> Config:
-    if words.config is None:
-        raise UserError("name a config, e.g. --config configs/quick.yaml")
-    return load_config(words.config, words.set)

@@ -7,7 +7,6 @@ the paper, an episode is cut after 2,100 tics.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
 import cv2
@@ -15,7 +14,7 @@ import gymnasium
 import numpy as np
 
 from worldmodels_repro.envs.doom_engine import start_engine
-from worldmodels_repro.errors import MissingExtraError
+from worldmodels_repro.extras import require
 
 JUDGE = "VizdoomTakeCover-v1"
 MAX_TICS = 2100
@@ -33,9 +32,7 @@ def require_vizdoom() -> None:
     Raises:
         MissingExtraError: ViZDoom is not installed.
     """
-    if find_spec("vizdoom") is None:
-        raise MissingExtraError("vizdoom", "WORLDMODELS_EXTRAS=doom bash scripts/setup.sh, or "
-                                "pip install -e '.[doom]'")
+    require("doom")
     import vizdoom.gymnasium_wrapper  # noqa: F401 (registers it)
 
 

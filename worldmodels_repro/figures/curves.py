@@ -17,11 +17,10 @@ from worldmodels_repro.figures.style import (
     GREY,
     PAGE,
     VERMILION,
-    needed,
     new_figure,
 )
 from worldmodels_repro.run import Run
-from worldmodels_repro.storage import load_csv
+from worldmodels_repro.storage import load_csv, needed
 
 Rows = list[dict[str, Any]]
 

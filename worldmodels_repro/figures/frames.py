@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from worldmodels_repro.figures.style import PAGE, needed, new_figure
+from worldmodels_repro.figures.style import PAGE, new_figure
 from worldmodels_repro.run import Run
-from worldmodels_repro.storage import load_npz
+from worldmodels_repro.storage import load_npz, needed
 
 LABELS = 0.55  # inches left of the frames, for the names of the rows
 GAP = 0.04

@@ -16,10 +16,10 @@ from worldmodels_repro.data.episodes import (
 )
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.figures.style import needed
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn, load_mdn_rnn
 from worldmodels_repro.run import Run, load_marker
 from worldmodels_repro.seeds import generator
+from worldmodels_repro.storage import needed
 
 MOST = 20  # held-out episodes that are looked through
 WINDOW = 100  # steps shown

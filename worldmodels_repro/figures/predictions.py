@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 from worldmodels_repro.data.episodes import load_episode
 from worldmodels_repro.figures.frames import frame_rows
 from worldmodels_repro.figures.held_out import held_out_episode
-from worldmodels_repro.figures.style import BLUE, PAGE, needed, new_figure
+from worldmodels_repro.figures.style import BLUE, PAGE, new_figure
 from worldmodels_repro.models.mdn_rnn.mixture import sample_mixture
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import generator
+from worldmodels_repro.storage import needed
 
 DIMENSIONS = 4
 AHEAD = (1, 5, 15, 30, 60, 90)  # steps after the window's first, as frames

@@ -17,12 +17,11 @@ from worldmodels_repro.figures.style import (
     GREY,
     ORANGE,
     VERMILION,
-    needed,
     new_figure,
 )
 from worldmodels_repro.records import Evaluation, Judgement, Summary
 from worldmodels_repro.run import Run
-from worldmodels_repro.storage import load_csv, load_json, load_json_lines
+from worldmodels_repro.storage import load_csv, load_json, load_json_lines, needed
 
 
 def generations(run: Run) -> Figure:

@@ -14,7 +14,6 @@ import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from worldmodels_repro.errors import UserError
 from worldmodels_repro.storage import write_atomically
 
 COLUMN, PAGE = 3.3, 7.0  # inches: one column of a paper, and both
@@ -67,14 +66,3 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     write_atomically(folder / f"{name}.pdf",
                      lambda file: figure.savefig(file, format="pdf", dpi=DPI,
                                                  metadata={"CreationDate": None}))
-
-
-def needed(path: Path, stage: str) -> Path:
-    """``path``, if it is there.
-
-    Raises:
-        UserError: naming the stage that writes it.
-    """
-    if not path.exists():
-        raise UserError(f"{path} is missing (the stage '{stage}' writes it)")
-    return path

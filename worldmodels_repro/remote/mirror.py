@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from worldmodels_repro import journal
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.remote.lease import NAME, RENEW, Lease
 from worldmodels_repro.remote.store import NoAnswerError, RefusedError, Store
@@ -250,8 +251,9 @@ class Agreed:
 def _is_ours(path: str) -> bool:
     """Whether a path is one that a run folder holds: below it, nothing hidden on the way."""
     parts = PurePosixPath(path).parts
-    return bool(parts) and path != NAME and "\\" not in path and "\0" not in path \
-        and not path.endswith("/") and not any(part.startswith((".", "/")) for part in parts)
+    return bool(parts) and path not in (NAME, journal.NAME) and "\\" not in path \
+        and "\0" not in path and not path.endswith("/") \
+        and not any(part.startswith((".", "/")) for part in parts)
 
 
 def _stamp(path: Path) -> Stamp | None:

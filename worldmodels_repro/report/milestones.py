@@ -1,39 +1,66 @@
-"""When the CMA mean first reached each score, and what that had taken: steps, hours, dollars."""
+"""When the CMA mean first reached each score, and what that had taken: steps and core-hours."""
 
 from __future__ import annotations
 
 import itertools
 
-from worldmodels_repro.cloud.estimate import DEFAULTS
-from worldmodels_repro.cloud.prices import load_prices
+from typing_extensions import TypedDict
+
 from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.records import Evaluation
-from worldmodels_repro.run import STAGES, Run, load_marker
+from worldmodels_repro.run import Run, load_marker
 from worldmodels_repro.storage import load_csv, load_json_lines
 
 
-def milestones(stage_run: Run) -> list[str]:
-    """A table with a line for each of the game's milestones, "-" where it was not reached.
+class Milestone(TypedDict):
+    """One score, and what it took to reach it; None where it was not reached."""
+
+    score: float
+    generation: int | None
+    steps: int | None
+    core_hours: float | None
+
+
+def milestones(stage_run: Run) -> list[Milestone]:
+    """A row for each of the game's milestones.
 
     The score is the mean over the validation tracks, or dreams where means are evaluated in those.
     Steps are the rollouts', those of training, those of validation, dreamt ones among them.
-    Core-hours are hours times the cores that the machine had, data, V and M included; dollars are
-    what they cost on the machine that is rented for evolution.
+    Core-hours are hours times the cores that the machine had, data, V and M included.
     """
-    prices, machine = load_prices(), DEFAULTS["cores"]
-    dollar = prices.hour(machine, spot=False) / prices.machine(machine).cores
-    scored = "in dream" if stage_run.config.evolve.worlds[1] == "dream" else "validated"
-    lines = [f"{scored:9s}{'generation':>12s}{'steps':>14s}{'core-hours':>12s}{'dollars':>9s}"
-             f"   at ${dollar:.3f} a core-hour ({machine}, {prices.as_of})"]
     reached = _curve(stage_run)
+    rows: list[Milestone] = []
     for score in game_named(stage_run.config.game).milestones:
-        first = next((point for point in reached if point[0] >= score), None)
-        if first is None:
-            lines.append(f"{score:9.0f}{'-':>12s}")
+        _, generation, steps, hours = next((point for point in reached if point[0] >= score),
+                                           (score, None, None, None))
+        rows.append({"score": score, "generation": generation, "steps": steps,
+                     "core_hours": hours})
+    return rows
+
+
+def table(stage_run: Run, rows: list[Milestone], dollars: float | None = None,
+          basis: str = "") -> str:
+    """The rows as a plain table, "-" where a score was not reached.
+
+    Args:
+        stage_run: whose they are.
+        rows: from :func:`milestones`.
+        dollars: of a core-hour, for a column of its own.
+        basis: where that price is from.
+    """
+    scored = "in dream" if stage_run.config.evolve.worlds[1] == "dream" else "validated"
+    head = f"{scored:9s}{'generation':>12s}{'steps':>14s}{'core-hours':>12s}"
+    lines = [head if dollars is None else
+             f"{head}{'dollars':>9s}   at ${dollars:.3f} a core-hour ({basis})"]
+    for row in rows:
+        if row["core_hours"] is None:
+            lines.append(f"{row['score']:9.0f}{'-':>12s}")
             continue
-        _, generation, steps, hours = first
-        lines.append(f"{score:9.0f}{generation:12d}{steps:14,d}{hours:12.2f}{hours * dollar:9.2f}")
-    return lines
+        line = (f"{row['score']:9.0f}{row['generation']:12d}{row['steps']:14,d}"
+                f"{row['core_hours']:12.2f}")
+        lines.append(line if dollars is None else f"{line}{row['core_hours'] * dollars:9.2f}")
+    return "\n".join(lines)
 
 
 def _curve(stage_run: Run) -> list[tuple[float, int, int, float]]:

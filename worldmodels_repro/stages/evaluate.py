@@ -13,18 +13,18 @@ from functools import partial
 import numpy as np
 
 from worldmodels_repro.envs.registry import game_named
-from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import Players, WorldSpec
 from worldmodels_repro.policies.dream_scores import dream_scores
 from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
-from worldmodels_repro.records import Judgement, Score, Summary
+from worldmodels_repro.records import Score
+from worldmodels_repro.report.judgement import table
 from worldmodels_repro.run import Run, versions
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.statistics import summary
-from worldmodels_repro.storage import append_json_line, load_json, load_json_lines, save_json
+from worldmodels_repro.storage import append_json_line, load_json_lines, save_json
 from worldmodels_repro.worlds.agent import load_agent
 from worldmodels_repro.worlds.dream import load_dream
 from worldmodels_repro.worlds.episodes import play
@@ -98,36 +98,6 @@ def run(stage_run: Run) -> None:
     })
     stage_run.finish("evaluate")
     print(table(stage_run))
-
-
-def judgement(stage_run: Run) -> Judgement:
-    """What the judge wrote.
-
-    Raises:
-        UserError: nothing yet, or it is at work.
-    """
-    written = stage_run.folder("evaluate") / "evaluation.json"
-    if not (stage_run.is_done("evaluate") and written.exists()):
-        raise UserError(f"{stage_run.path} has no evaluation yet: type "
-                        f"worldmodels evaluate --run {stage_run.path}")
-    return load_json(written, Judgement)
-
-
-def table(stage_run: Run) -> str:
-    """The results as a plain table."""
-    result = judgement(stage_run)
-    lines = [f"{result['environment']}, unmodified, held-out episodes ({stage_run.path})",
-             f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval",
-             *_rows(result["results"])]
-    if "dream" in result:
-        lines += [f"M's dream at temperature {result['dream']['temperature']:g}",
-                  *_rows(result["dream"]["results"])]
-    return "\n".join(lines)
-
-
-def _rows(results: dict[str, Summary]) -> list[str]:
-    return [f"{player:8s}{row['episodes']:9d}{row['mean']:9.1f}{row['std']:8.1f}   "
-            f"[{row['ci95'][0]:.1f}, {row['ci95'][1]:.1f}]" for player, row in results.items()]
 
 
 class PlaysRandomly:

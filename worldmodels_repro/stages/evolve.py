@@ -120,7 +120,7 @@ def _refuse_without_strategy(folder: Path, settings: Evolve) -> None:
     if not has_checkpoint(folder / "strategy.npz"):
         raise UserError(f"{folder} was kept without strategy.npz and cannot go on from generation "
                         f"{rows[-1]['generation']}: to start anew, copy the run and remove its "
-                        "evolve/ and evaluation/")
+                        "evolve/ and evaluate/")
 
 
 def _is_over(settings: Evolve, generation: int, rows: list[dict[str, Any]]) -> bool:

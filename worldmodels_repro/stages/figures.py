@@ -20,7 +20,7 @@ from worldmodels_repro.figures.frames import reconstructions
 from worldmodels_repro.figures.latents import latents
 from worldmodels_repro.figures.predictions import dream_frames, predictions
 from worldmodels_repro.figures.scores import evaluation, generations
-from worldmodels_repro.figures.style import needed, paper, save
+from worldmodels_repro.figures.style import paper, save
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.policies.agent import Controllers, SeeingAgent
 from worldmodels_repro.policies.policy import EachEpisode
@@ -28,7 +28,7 @@ from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed
-from worldmodels_repro.storage import load_npz
+from worldmodels_repro.storage import load_npz, needed
 from worldmodels_repro.watch.film import film, record
 from worldmodels_repro.watch.scene import DreamScene
 from worldmodels_repro.worlds.agent import Agent, load_agent
@@ -55,7 +55,7 @@ def run(stage_run: Run) -> None:
     own = stage_run.path / "config.yaml"
     if not own.exists():
         raise UserError(f"{stage_run.path} holds no run to draw: type "
-                        f"worldmodels rollouts --run {stage_run.path} --config YAML first")
+                        + stage_run.command("rollouts") + " first")
     stage_run = Run(stage_run.path, load_config(own), stage_run.mirror)
     folder = stage_run.folder("figures")
     drawn = 0
@@ -78,7 +78,7 @@ def run(stage_run: Run) -> None:
     stage_run.checkpoint("figures")
     if not drawn:
         raise UserError(f"{stage_run.path} holds nothing to draw yet: type "
-                        f"worldmodels rollouts --run {stage_run.path}, then the stages after it")
+                        + stage_run.command("rollouts") + ", then the stages after it")
 
 
 def _draw(stage_run: Run, folder: Path, name: str, figure: Callable[[Run], Figure]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from worldmodels_repro.config import Vae
 from worldmodels_repro.data.episodes import (
@@ -168,13 +169,11 @@ def _validation_frames(rollouts: Path, held_out: list[str], settings: Vae,
 
 def _reconstructions(folder: Path, epoch: int, vae: Any, validation: np.ndarray) -> Arrays:
     """Originals above reconstructions from the mean: drawn, and as arrays (8, 64, 64, 3)."""
-    import imageio.v3 as imageio
-
     shown = validation[np.linspace(0, len(validation) - 1, SHOWN).astype(int)]
     mu, _ = vae.encode(shown)
     again = (np.asarray(vae.decode(mu)) * 255.0).round().astype(np.uint8)  # (8, 64, 64, 3)
     picture = np.concatenate([np.concatenate(list(row), axis=1) for row in (shown, again)])
     path = folder / "reconstructions" / f"epoch-{epoch:03d}.png"
     path.parent.mkdir(exist_ok=True)
-    imageio.imwrite(path, picture)
+    Image.fromarray(picture).save(path)
     return {"originals": shown, "reconstructions": again}

@@ -1,7 +1,7 @@
 """For those who doubt a score: the agent plays its held-out episodes again.
 
 The second judgement is a run folder of its own, ``again/``, that borrows V, M and C, so that an
-interrupted one goes on, and what stands in ``evaluation/`` stays as it is.
+interrupted one goes on, and what stands in ``evaluate/`` stays as it is.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import shutil
 
 from worldmodels_repro.config import check_config
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.report.judgement import judgement
 from worldmodels_repro.run import Run
 from worldmodels_repro.stages import evaluate
 from worldmodels_repro.statistics import summary
@@ -48,4 +49,4 @@ def run(stage_run: Run) -> None:
 def _scores(judged: Run) -> dict[int, float]:
     """The agent's scores by the seeds of their tracks."""
     return {row["seed"]: row["score"]
-            for row in evaluate.judgement(judged)["episodes"]["agent"]}
+            for row in judgement(judged)["episodes"]["agent"]}

@@ -6,6 +6,7 @@ it is asked for. Under ``mpirun`` every rank looks, and the first one says what 
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import shutil
@@ -20,14 +21,21 @@ from typing import TYPE_CHECKING, Any
 
 from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.errors import MissingExtraError, UserError
+from worldmodels_repro.extras import how_to_install
 from worldmodels_repro.pool import THREADS, ranks
-from worldmodels_repro.run import versions
 
 if TYPE_CHECKING:
     from worldmodels_repro.envs.registry import Game
 
 GIB = 1 << 30
 ENOUGH_DISK, ENOUGH_MEMORY = 5.0, 0.5  # GiB: a quick run's rollouts; a worker and its share
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare where to look."""
+    parser.add_argument("--run", dest="folder", type=Path, default=Path("logs"), metavar="FOLDER",
+                        help="where runs would lie")
+    parser.add_argument("--remote", metavar="S3", help="try this too: s3://bucket/prefix")
 
 
 def run(folder: Path, remote: str | None) -> int:
@@ -78,9 +86,11 @@ def _python() -> tuple[str, list[str]]:
 
 
 def _versions() -> tuple[str, list[str]]:
+    from worldmodels_repro.run import versions
+
     found = versions()
     missing = [f"{name} is not installed: type bash scripts/setup.sh"
-               for name in ("tensorflow", "keras", "openvino", "gymnasium", "cma")
+               for name in ("openvino", "gymnasium", "cma")
                if name not in found]
     return ", ".join(f"{name} {number}" for name, number in found.items()
                      if name != "python"), missing
@@ -134,7 +144,7 @@ def _mpi() -> tuple[str, list[str]]:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # RuntimeError: it finds no MPI to stand on
         if ranks() == 1:
-            return _optional("pip install mpi4py mpich"), []
+            return _optional("mpi"), []
         return "none", [f"mpirun is at work, and mpi4py does not start ({error}): type "
                         "pip install mpi4py mpich"]
     vendor, number = MPI.get_vendor()
@@ -155,8 +165,8 @@ def _mpi() -> tuple[str, list[str]]:
     return fact, wrong
 
 
-def _optional(what_to_type: str) -> str:
-    return f"not installed (optional): {what_to_type}"
+def _optional(extra: str) -> str:
+    return f"not installed (optional): {how_to_install(extra)}"
 
 
 def _rank() -> int:
@@ -173,7 +183,7 @@ def _game(game: Game) -> tuple[str, list[str]]:
         env.reset(seed=1)
         env.close()
     except MissingExtraError as error:
-        return f"{game.judge_id} {_optional(error.what_to_type)}", []
+        return f"{game.judge_id} not installed (optional): {error.what_to_type}", []
     except Exception as error:
         raise RuntimeError(f"{game.judge_id}: {error}") from error
     return game.judge_id, []
@@ -187,6 +197,8 @@ def _encoder() -> tuple[str, list[str]]:
 
 
 def _training() -> tuple[str, list[str]]:
+    if find_spec("tensorflow") is None:
+        return _optional("train"), []
     from worldmodels_repro.training.quiet import import_keras_quietly
 
     import_keras_quietly()
@@ -198,7 +210,7 @@ def _training() -> tuple[str, list[str]]:
 
 def _s3(remote: str | None) -> tuple[str, list[str]]:
     if find_spec("boto3") is None and remote is None:
-        return _optional("pip install boto3"), []
+        return _optional("aws"), []
     if remote is None:
         return "not asked for (--remote s3://bucket/prefix)", []
     from worldmodels_repro.remote.store import NoAnswerError, Store

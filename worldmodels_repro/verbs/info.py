@@ -6,27 +6,26 @@ import json
 
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.models.controller import ControllerShape
-from worldmodels_repro.run import STAGES, Run, versions
-from worldmodels_repro.training.quiet import import_keras_quietly
+from worldmodels_repro.models.mdn_rnn.head import Head
+from worldmodels_repro.models.vae.layers import layers_named
+from worldmodels_repro.pipeline import STAGES
+from worldmodels_repro.run import Run, versions
 
 
 def run(stage_run: Run) -> None:
     """Print what this config is, what it would train, and how far the run folder has come."""
-    import_keras_quietly()
-    from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
-    from worldmodels_repro.models.vae.vae import compiled_vae
-
     config = stage_run.config
-    actions = game_named(config.game).actions
-    sizes = {"z": config.vae.z, "h": config.memory.units, "c": config.memory.units}
+    z, memory, actions = config.vae.z, config.memory, game_named(config.game).actions
+    head = Head(z=z, mixtures=memory.mixtures, done=memory.done, reward=memory.reward)
+    sizes = {"z": z, "h": memory.units, "c": memory.units}
     shape = ControllerShape(sum(sizes[name] for name in config.controller.inputs), actions,
                             config.controller.hidden, config.controller.bias)
     print(json.dumps({
         "run": str(stage_run.path),
         "done": [stage for stage in STAGES if stage_run.is_done(stage)],
         "parameters": {
-            "V": compiled_vae(config.vae, 0).count_params(),
-            "M": compiled_mdn_rnn(config.memory, config.vae.z, actions, 0).count_params(),
+            "V": layers_named(config.vae.layers).parameters(z),
+            "M": head.parameters(z + actions + memory.restart_input, memory.units),
             "C": shape.weights,
         },
         "versions": versions(),

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from worldmodels_repro.config import load_config
-from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.figures.style import needed
-from worldmodels_repro.models.vae.vision import load_vision
-from worldmodels_repro.policies.agent import Controllers, SeeingAgent
-from worldmodels_repro.run import Run
-from worldmodels_repro.seeds import episode_seed
-from worldmodels_repro.watch.film import film, frame_time
-from worldmodels_repro.watch.gif import write_gif
-from worldmodels_repro.watch.scene import DreamScene, GameScene, Scene
-from worldmodels_repro.watch.window import has_display, show
-from worldmodels_repro.worlds.agent import load_agent
-from worldmodels_repro.worlds.dream import load_dream
+from worldmodels_repro.verbs import numbers
+
+if TYPE_CHECKING:
+    from worldmodels_repro.run import Run
+    from worldmodels_repro.watch.scene import Scene
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare who plays what, and where it is shown."""
+    parser.add_argument("--world", choices=("real", "dream"), default="real",
+                        help="the game, or M's dream of it (default: real)")
+    parser.add_argument("--temperature", type=numbers.temperature, metavar="T",
+                        help="of the dream (default: evolve.temperature)")
+    player = parser.add_mutually_exclusive_group()
+    player.add_argument("--agent", dest="human", action="store_false",
+                        default=False, help="watch the agent (the default)")
+    player.add_argument("--human", action="store_true", help="play with the arrow keys")
+    parser.add_argument("--gif", type=Path, metavar="FILE",
+                        help="write the episode here (default without a display: in the run)")
+    parser.add_argument("--seed", type=numbers.seed, metavar="N",
+                        help="of the episode (default: the first held-out one's)")
 
 
 def run(stage_run: Run, world: str = "real", temperature: float | None = None,
@@ -35,6 +45,14 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
     Raises:
         UserError: something is asked for that there is not.
     """
+    from worldmodels_repro.config import load_config
+    from worldmodels_repro.envs.registry import game_named
+    from worldmodels_repro.run import Run
+    from worldmodels_repro.seeds import episode_seed
+    from worldmodels_repro.watch.film import film, frame_time
+    from worldmodels_repro.watch.gif import write_gif
+    from worldmodels_repro.watch.window import has_display, show
+
     own = stage_run.path / "config.yaml"
     if not own.exists():
         raise UserError(f"{stage_run.path} holds no run to play: name one with --run, "
@@ -66,6 +84,14 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
 def _scene(stage_run: Run, world: str, temperature: float | None, human: bool,
            seed: int) -> tuple[Scene, str]:
     """What is played, and what its caption says."""
+    from worldmodels_repro.envs.registry import game_named
+    from worldmodels_repro.models.vae.vision import load_vision
+    from worldmodels_repro.policies.agent import Controllers, SeeingAgent
+    from worldmodels_repro.storage import needed
+    from worldmodels_repro.watch.scene import DreamScene, GameScene
+    from worldmodels_repro.worlds.agent import load_agent
+    from worldmodels_repro.worlds.dream import load_dream
+
     config, path = stage_run.config, stage_run.path
     agent = None if human else load_agent(path)
     name = "you" if agent is None else f"agent of generation {agent.origin['generation']:,}"

@@ -1,83 +1,73 @@
-"""What a run came to: scores, what each stage cost, and where the pictures are."""
+"""``worldmodels results``: scores, what each stage took, and where the pictures are."""
 
 from __future__ import annotations
 
-from typing import Any
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
 
-from worldmodels_repro.cloud import RECORD
-from worldmodels_repro.cloud.bill import price_of
-from worldmodels_repro.cloud.prices import load_prices
-from worldmodels_repro.progress import clock
-from worldmodels_repro.report.milestones import milestones
-from worldmodels_repro.run import STAGES, Run, load_marker
-from worldmodels_repro.stages.evaluate import judgement, table
-from worldmodels_repro.storage import load_csv
+if TYPE_CHECKING:
+    from worldmodels_repro.run import Run
 
 
-def run(stage_run: Run) -> None:
-    """Print the results table, what stages and scores took, the figures, and the price if rented.
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how results are told."""
+    parser.add_argument("--json", action="store_true", help="print them as JSON")
+    parser.add_argument("--prices", action="store_true",
+                        help="and what they cost, or would have, on rented machines")
+
+
+def run(stage_run: Run, json: bool = False, prices: bool = False) -> None:
+    """Print the results table, what stages and scores took, the figures, and prices if asked for.
 
     Raises:
         UserError: the run has no evaluation.
     """
-    print(table(stage_run))
-    print()
-    print(costs(stage_run))
-    print()
-    print("\n".join(milestones(stage_run)))
-    print()
-    print(pictures(stage_run))
-    if (stage_run.path / RECORD).exists():
-        print()
-        print("\n".join(price_of(stage_run.path, load_prices())))
+    print(_as_json(stage_run, prices) if json else _as_text(stage_run, prices))
 
 
-def costs(stage_run: Run) -> str:
-    """Time (h:mm:ss) and size of every stage that has been run, as a plain table."""
-    lines, seconds = [f"{'stage':10s}{'time':>9s}"], 0.0
-    for stage in STAGES:
-        folder = stage_run.folder(stage)
-        if not (folder / "stage.json").exists():
-            continue
-        record = load_marker(folder)
-        state = "" if record["state"] == "done" else ", not finished"
-        seconds += record["seconds"]
-        lines.append(f"{stage:10s}{clock(record['seconds']):>9s}   "
-                     f"{_size(stage_run, stage, record.get('facts', {}))}{state}")
-    return "\n".join([*lines, f"{'all':10s}{clock(seconds):>9s}"])
+def _as_text(stage_run: Run, prices: bool) -> str:
+    from worldmodels_repro.report import costs, judgement, milestones
+
+    scores = judgement.table(stage_run)
+    dollars, basis, bill = None, "", []
+    if prices:
+        from worldmodels_repro.cloud import bill as money
+        from worldmodels_repro.cloud.prices import load_prices
+
+        dollars, basis = money.core_hour(load_prices())
+        bill = ["\n".join(money.price_of(stage_run.path, load_prices()))]
+    reached = milestones.table(stage_run, milestones.milestones(stage_run), dollars, basis)
+    return "\n\n".join([scores, costs.table(costs.costs(stage_run)), reached,
+                        _pictures(stage_run), *bill])
 
 
-def pictures(stage_run: Run) -> str:
+def _as_json(stage_run: Run, prices: bool) -> str:
+    from worldmodels_repro.report.costs import costs
+    from worldmodels_repro.report.judgement import judgement
+    from worldmodels_repro.report.milestones import milestones
+
+    folder = stage_run.folder("figures")
+    told: dict[str, Any] = {
+        "run": str(stage_run.path),
+        **{key: value for key, value in judgement(stage_run).items() if key != "episodes"},
+        "stages": costs(stage_run), "milestones": milestones(stage_run),
+        "figures": sorted(map(str, [*folder.glob("*.png"), *folder.glob("*.gif")])),
+    }
+    if prices:
+        from worldmodels_repro.cloud.bill import bill_of, core_hour
+        from worldmodels_repro.cloud.prices import load_prices
+
+        table = load_prices()
+        told |= {"bill": bill_of(stage_run.path, table), "core_hour": core_hour(table)[0]}
+    return json.dumps(told, indent=2)
+
+
+def _pictures(stage_run: Run) -> str:
     """Where figures and GIFs are, or how to get them."""
     folder = stage_run.folder("figures")
     figures, gifs = sorted(folder.glob("*.png")), sorted(folder.glob("*.gif"))
     if not figures and not gifs:
-        return f"no figures yet: type worldmodels figures --run {stage_run.path}"
+        return f"no figures yet: type {stage_run.command('figures')}"
     lines = [f"{folder}: " + ", ".join(path.stem for path in figures) + " (.png, .pdf)"]
     return "\n".join(lines + [f"{path}" for path in gifs])
-
-
-def _size(stage_run: Run, stage: str, facts: dict[str, Any]) -> str:
-    """What the time went into."""
-    folder = stage_run.folder(stage)
-    if stage == "rollouts":
-        return _many(facts, episodes="episodes", frames="steps of the game")
-    if stage == "vae":
-        epochs = len(load_csv(folder / "history.csv"))
-        return f"{epochs} epochs, " + _many(facts, training_frames="frames",
-                                            parameters="parameters")
-    if stage == "memory":
-        rows = load_csv(folder / "history.csv", "step")
-        steps = rows[-1]["step"] if rows else 0
-        return f"{steps:,} gradient steps, " + _many(facts, parameters="parameters")
-    if stage == "evolve":
-        return _many(facts, generations="generations", steps="steps")
-    if stage == "evaluate":
-        episodes = judgement(stage_run)["episodes"]
-        steps = sum(row["steps"] for rows in episodes.values() for row in rows)
-        return f"{sum(map(len, episodes.values())):,} episodes, {steps:,} steps of the game"
-    return _many(facts, episodes="episodes")
-
-
-def _many(facts: dict[str, Any], **names: str) -> str:
-    return ", ".join(f"{facts[key]:,} {name}" for key, name in names.items() if key in facts)

@@ -6,14 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from worldmodels_repro.envs.registry import game_named
-from worldmodels_repro.figures.style import needed
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.run import Run
+from worldmodels_repro.storage import needed
 from worldmodels_repro.watch.gif import write_gif
 from worldmodels_repro.watch.scene import GameScene, Scene
 from worldmodels_repro.worlds.episodes import Policy
@@ -81,8 +80,7 @@ class Easel:
 
     def __init__(self, name: str):
         self._name = name
-        fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-        self._font = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), 12)
+        self._font = ImageFont.load_default(12)  # Pillow's own: the same picture everywhere
 
     def paint(self, scene: Scene) -> np.ndarray:
         """The scene as it is now: a picture (H, W, 3) uint8, of one size throughout."""

@@ -58,6 +58,10 @@ class Head:
         """The column of the reward."""
         return 3 * self.size + self.done if self.reward else None
 
+    def parameters(self, inputs: int, units: int) -> int:
+        """How many numbers M has: the LSTM's and the dense layer's."""
+        return 4 * units * (inputs + units + 1) + (units + 1) * self.outputs
+
     def split(self, outputs: Any, ops: Any = np) -> tuple[Any, Any, Any, Any, Any]:
         """(..., outputs) -> logits, mu, log sigma, each (..., z, K); done and reward (...) or None.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.frame import SIDE
@@ -92,6 +93,10 @@ class Layers:
             out = kernel[-2] if name.startswith("decoder/deconv") else kernel[-1]
             shapes |= {f"{name}/kernel": kernel, f"{name}/bias": (out,)}
         return shapes
+
+    def parameters(self, z: int) -> int:
+        """How many numbers V has: 4,348,547 for the paper's at z = 32."""
+        return sum(prod(shape) for shape in self.shapes(z).values())
 
 
 PAPER = Layers()

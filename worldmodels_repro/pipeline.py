@@ -1,0 +1,108 @@
+"""The stages, in order: all that is known of one stands in its row here.
+
+A stage's name is its verb's, its file's (``stages/<name>.py``), its folder's in a run and, with its
+number, its script's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage.
+
+    Attributes:
+        number: its place in the pipeline, from 1.
+        name: of its verb, file, folder and script.
+        help: what it does, in a line.
+        sections: settings that decide its artefacts, beside those of the stages it needs.
+        needs: stages before it that must be done.
+        reads: stages' folders, or files in them, that it opens.
+        writes: files in its folder that later stages or reports open.
+        spent: what its time went into: where the number stands, and its unit. ``steps`` is a fact
+            of ``stage.json``; ``file.csv:column`` the last row's number; ``file.jsonl:key`` the
+            lines' sum, and ``file.jsonl:`` their count.
+        starts: stages whose folders it takes from another run that it is told to start from.
+        hardware: the kind of machine it is rented; none for stages that run where you are.
+        extra: the extra of this package that it needs; none for what every install can do.
+        formerly: names that its folder had in earlier versions.
+    """
+
+    number: int
+    name: str
+    help: str
+    sections: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    spent: Mapping[str, str] = field(default_factory=dict)
+    starts: tuple[str, ...] = ()
+    hardware: Literal["cores", "gpu"] | None = None
+    extra: str | None = None
+    formerly: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """Where its ``run`` is."""
+        return f"worldmodels_repro.stages.{self.name}"
+
+    @property
+    def script(self) -> str:
+        """Its file in ``scripts/``."""
+        return f"{self.number:02d}_{self.name}.sh"
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Every name that its folder may have."""
+        return (self.name, *self.formerly)
+
+    def folder(self, run: Path) -> Path:
+        """Its folder in a run; one that an earlier version named goes on with that name."""
+        there = (run / name for name in self.formerly if (run / name).exists())
+        return next(there, run / self.name)
+
+
+STAGES: dict[str, Stage] = {stage.name: stage for stage in (
+    Stage(1, "rollouts", "collect episodes of the game",
+          sections=("game", "seed", "rollouts"), writes=("manifest.jsonl",),
+          spent={"episodes": "episodes", "frames": "steps of the game"},
+          starts=("vae", "memory", "evolve"), hardware="cores"),
+    Stage(2, "vae", "train V on their frames",
+          sections=("vae",), needs=("rollouts",), reads=("rollouts",),
+          writes=("weights.npz", "history.csv", "reconstructions.npz"),
+          spent={"history.csv:epoch": "epochs", "training_frames": "frames",
+                 "parameters": "parameters"},
+          starts=("vae",), hardware="gpu", extra="train"),
+    Stage(3, "latents", "encode the episodes with V",
+          needs=("vae",), reads=("rollouts", "vae"), spent={"episodes": "episodes"},
+          hardware="gpu"),
+    Stage(4, "memory", "train M on the latents",
+          sections=("memory",), needs=("latents",), reads=("rollouts/manifest.jsonl", "latents"),
+          writes=("weights.npz", "starts.npz", "history.csv"),
+          spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
+          starts=("memory",), hardware="gpu", extra="train"),
+    Stage(5, "evolve", "evolve C with CMA-ES",
+          sections=("controller", "evolve"), needs=("memory",), reads=("vae", "memory"),
+          writes=("agent.npz", "agent.json", "generations.csv", "evaluations.jsonl"),
+          spent={"generations": "generations", "steps": "steps"},
+          starts=("vae", "memory", "evolve"), hardware="cores", extra="train"),
+    Stage(6, "evaluate", "judge the agent on the unmodified game",
+          sections=("evaluate",), needs=("evolve",), reads=("vae", "memory", "evolve"),
+          writes=("evaluation.json", "episodes.jsonl"),
+          spent={"episodes.jsonl:": "episodes", "episodes.jsonl:steps": "steps of the game"},
+          hardware="cores", formerly=("evaluation",)),
+    Stage(7, "figures", "draw the figures and GIFs",
+          reads=("rollouts", "vae", "latents", "memory", "evolve", "evaluate"), extra="figures"),
+)}
+
+
+def folder_names(places: tuple[str, ...]) -> tuple[str, ...]:
+    """Stages' folders, or files in them, under every name that they may have in a run."""
+    return tuple(f"{name}/{file}" if file else name
+                 for stage, _, file in (place.partition("/") for place in places)
+                 for name in STAGES[stage].folders)

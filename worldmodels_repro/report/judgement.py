@@ -1,0 +1,38 @@
+"""What the judge wrote, and how it is shown."""
+
+from __future__ import annotations
+
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.records import Judgement, Summary
+from worldmodels_repro.run import Run
+from worldmodels_repro.storage import load_json
+
+
+def judgement(stage_run: Run) -> Judgement:
+    """What the judge wrote.
+
+    Raises:
+        UserError: nothing yet, or it is at work.
+    """
+    written = stage_run.folder("evaluate") / "evaluation.json"
+    if not (stage_run.is_done("evaluate") and written.exists()):
+        raise UserError(f"{stage_run.path} has no evaluation yet: type "
+                        + stage_run.command("evaluate"))
+    return load_json(written, Judgement)
+
+
+def table(stage_run: Run) -> str:
+    """The results as a plain table."""
+    result = judgement(stage_run)
+    lines = [f"{result['environment']}, unmodified, held-out episodes ({stage_run.path})",
+             f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval",
+             *_rows(result["results"])]
+    if "dream" in result:
+        lines += [f"M's dream at temperature {result['dream']['temperature']:g}",
+                  *_rows(result["dream"]["results"])]
+    return "\n".join(lines)
+
+
+def _rows(results: dict[str, Summary]) -> list[str]:
+    return [f"{player:8s}{row['episodes']:9d}{row['mean']:9.1f}{row['std']:8.1f}   "
+            f"[{row['ci95'][0]:.1f}, {row['ci95'][1]:.1f}]" for player, row in results.items()]
