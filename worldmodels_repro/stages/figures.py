@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.figure import Figure
 
@@ -24,9 +26,10 @@ from worldmodels_repro.figures.style import needed, paper, save
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.policies.random import RandomPolicy, UniformlyRandom
 from worldmodels_repro.progress import Progress
+from worldmodels_repro.records import JudgedEpisode, Judgement
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
-from worldmodels_repro.storage import load_npz
+from worldmodels_repro.storage import load_json, load_npz
 from worldmodels_repro.watch.film import film, record
 from worldmodels_repro.watch.scene import DreamScene
 from worldmodels_repro.worlds.agent import Agent, DrivenByAgent, load_agent
@@ -37,7 +40,6 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "memory_curves": memory_curves, "predictions": predictions, "dream_frames": dream_frames,
     "generations": generations, "evaluation": evaluation,
 }
-TRACK = 0  # which of the held-out tracks is filmed
 MAX_STEPS = 2100  # the longest film
 
 Casting = Callable[[Run, int], tuple[RandomPolicy, str]]
@@ -56,7 +58,7 @@ def run(stage_run: Run) -> None:
     stage_run = Run(stage_run.path, load_config(own), stage_run.mirror)
     folder = stage_run.folder("figures")
     drawn = 0
-    with Progress("figures", len(FIGURES) + len(GIFS) + 1, "files") as progress:
+    with Progress("figures", len(FIGURES) + len(FILMS) + 1, "files") as progress:
 
         def attempt(name: str, draw: Callable[[], str]) -> None:
             nonlocal drawn
@@ -69,7 +71,7 @@ def run(stage_run: Run) -> None:
 
         for name, figure in FIGURES.items():
             attempt(name, partial(_draw, stage_run, folder, name, figure))
-        for name, cast in GIFS.items():
+        for name, cast in FILMS.items():
             attempt(name, partial(_film, stage_run, folder, name, cast))
         attempt("dream", partial(_film_dream, stage_run, folder))
     stage_run.checkpoint("figures")
@@ -81,16 +83,17 @@ def run(stage_run: Run) -> None:
 def _draw(stage_run: Run, folder: Path, name: str, figure: Callable[[Run], Figure]) -> str:
     with paper():
         save(figure(stage_run), folder, name)
-    return f"{folder / name}.png, .pdf"
+    return f"{folder / name}.png"
 
 
 def _film(stage_run: Run, folder: Path, name: str, cast: Casting) -> str:
-    """All films are of the same held-out track."""
-    seed = episode_seed(stage_run.config.evaluate.seed, "evaluation", TRACK)
+    """All films are of the same held-out seed: that of the agent's median score."""
+    seed = _typical(stage_run, "evaluation")
     player, caption = cast(stage_run, seed)
-    film = record(stage_run, player, seed, folder / f"{name}.gif",
+    path = folder / f"{name}.webp"
+    shot = record(stage_run, player, seed, path,
                   min(GAMES[stage_run.config.game].max_steps, MAX_STEPS), caption)
-    return f"{folder / name}.gif: {caption}, {film.score:.0f} in {film.steps} steps"
+    return f"{path}: {caption}, {shot.score:.0f} in {shot.steps} steps"
 
 
 def _film_dream(stage_run: Run, folder: Path) -> str:
@@ -98,12 +101,24 @@ def _film_dream(stage_run: Run, folder: Path) -> str:
     vae, _, _ = (needed(stage_run.folder(stage) / name, stage) for stage, name in (
         ("vae", "weights.npz"), ("memory", "weights.npz"), ("evolve", "agent.npz")))
     agent = load_agent(stage_run.path)
-    seed = episode_seed(stage_run.config.evaluate.seed, "dream", TRACK)
     dream = load_dream(stage_run.path, stage_run.config)
-    caption = _called(agent.origin["generation"])
-    shot = film(DreamScene(dream, load_weights(vae), agent, seed), folder / "dream.gif", caption,
-                GAMES[stage_run.config.game].fps)
-    return f"{folder / 'dream'}.gif: {caption}, {shot.score:.0f} in {shot.steps} steps of a dream"
+    caption, path = _called(agent.origin["generation"]), folder / "dream.webp"
+    shot = film(DreamScene(dream, load_weights(vae), agent, _typical(stage_run, "dream")), path,
+                caption, GAMES[stage_run.config.game].fps)
+    return f"{path}: {caption}, {shot.score:.0f} in {shot.steps} steps of a dream"
+
+
+def _typical(stage_run: Run, purpose: Literal["evaluation", "dream"]) -> int:
+    """The seed at which the judged agent scored its median (the lower of two), or the first one."""
+    path = stage_run.folder("evaluate") / "evaluation.json"
+    episodes: list[JudgedEpisode] = []
+    if path.exists():
+        judged = load_json(path, Judgement)
+        scores = judged if purpose == "evaluation" else judged.get("dream")
+        episodes = scores.get("episodes", {}).get("agent", []) if scores else []
+    if not episodes:
+        return episode_seed(stage_run.config.evaluate.seed, purpose, 0)
+    return sorted(episodes, key=itemgetter("score"))[(len(episodes) - 1) // 2]["seed"]
 
 
 def _random(stage_run: Run, seed: int) -> tuple[RandomPolicy, str]:
@@ -131,4 +146,4 @@ def _called(generation: int) -> str:
     return f"agent of generation {generation:,}"
 
 
-GIFS: dict[str, Casting] = {"random": _random, "halfway": _halfway, "final": _final}
+FILMS: dict[str, Casting] = {"random": _random, "halfway": _halfway, "final": _final}

@@ -49,13 +49,14 @@ def costs(stage_run: Run) -> str:
 
 
 def pictures(stage_run: Run) -> str:
-    """Where figures and GIFs are, or how to get them."""
+    """Where figures and films are, or how to get them."""
     folder = stage_run.folder("figures")
-    figures, gifs = sorted(folder.glob("*.png")), sorted(folder.glob("*.gif"))
-    if not figures and not gifs:
+    figures = sorted(folder.glob("*.png"))
+    films = sorted(path for path in folder.glob("*.*") if path.suffix in (".webp", ".gif"))
+    if not figures and not films:
         return f"no figures yet: type worldmodels figures --run {stage_run.path}"
-    lines = [f"{folder}: " + ", ".join(path.stem for path in figures) + " (.png, .pdf)"]
-    return "\n".join(lines + [f"{path}" for path in gifs])
+    lines = [f"{folder}: " + ", ".join(path.stem for path in figures) + " (.png)"]
+    return "\n".join(lines + [f"{path}" for path in films])
 
 
 def _size(stage_run: Run, stage: str, facts: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from worldmodels_repro.figures.style import needed
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.policies.random import RandomPolicy
 from worldmodels_repro.run import Run
-from worldmodels_repro.watch.gif import write_gif
+from worldmodels_repro.watch.animation import check_suffix, write_animation
 from worldmodels_repro.watch.scene import GameScene, Scene
 
 EVERY, PACE = 10, 2.0  # a picture of every tenth step, at twice real time
@@ -35,13 +35,13 @@ class Film:
 
 def record(run: Run, player: RandomPolicy, seed: int, path: Path, max_steps: int,
            name: str = "agent") -> Film:
-    """Play one episode of the unmodified game and write it as a GIF of less than 3 MB.
+    """Play one episode of the unmodified game and write it as an animation of less than 3 MB.
 
     Args:
         run: whose V looks on.
         player: acts on frames (64, 64, 3) uint8.
         seed: the episode's: its track.
-        path: the GIF.
+        path: the file, ``.webp`` or ``.gif``.
         max_steps: the episode is cut after so many steps.
         name: what the caption calls the player.
 
@@ -49,7 +49,7 @@ def record(run: Run, player: RandomPolicy, seed: int, path: Path, max_steps: int
         The episode's score and steps, and the pictures, each (H, W, 3) uint8.
 
     Raises:
-        UserError: the run holds no V.
+        UserError: the run holds no V, or the path names no animation.
     """
     weights = load_weights(needed(run.folder("vae") / "weights.npz", "vae"))
     game = GAMES[run.config.game]
@@ -57,12 +57,13 @@ def record(run: Run, player: RandomPolicy, seed: int, path: Path, max_steps: int
 
 
 def frame_time(fps: int) -> int:
-    """Milliseconds that a GIF shows each picture of a game of ``fps`` steps a second."""
+    """Milliseconds that a film shows each picture of a game of ``fps`` steps a second."""
     return round(1000 * EVERY / fps / PACE)
 
 
 def film(scene: Scene, path: Path, name: str, fps: int) -> Film:
-    """Let the scene's agent act to the episode's end, and write that as a GIF of less than 3 MB."""
+    """Let the scene's agent act to the episode's end, and write that as :func:`record` does."""
+    check_suffix(path)
     easel, shot, over = Easel(name), Film(), False
     shot.pictures.append(easel.paint(scene))
     while not over:
@@ -71,7 +72,7 @@ def film(scene: Scene, path: Path, name: str, fps: int) -> Film:
             shot.pictures.append(easel.paint(scene))
     scene.close()
     shot.score, shot.steps = scene.score, scene.steps
-    write_gif(path, shot.pictures, frame_time(fps))
+    write_animation(path, shot.pictures, frame_time(fps))
     return shot
 
 
