@@ -21,6 +21,7 @@ from worldmodels_repro.storage import write_atomically
 
 COLUMN, PAGE = 3.3, 7.0  # inches: one column of a paper, and both
 DPI = 300
+FLAT = 2000  # colours: a figure with more of them shows frames or a colour scale
 
 # Okabe and Ito's palette (2008).
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -64,8 +65,9 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     """
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI)
-    # 256 colours of its own: less than half the bytes, and no difference that the eye finds.
-    picture = Image.open(drawn).convert("RGB").quantize(256)
+    picture = Image.open(drawn).convert("RGB")
+    if picture.getcolors(FLAT):  # lines and text: 256 colours look the same, in half the bytes
+        picture = picture.quantize(256)
     write_atomically(folder / f"{name}.png",
                      lambda file: picture.save(file, "PNG", optimize=True, dpi=(DPI, DPI)))
 
