@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -81,8 +80,7 @@ class Easel:
 
     def __init__(self, name: str):
         self._name = name
-        fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-        self._font = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), 12)
+        self._font = ImageFont.load_default(12)  # Pillow's own: the same picture everywhere
 
     def paint(self, scene: Scene) -> np.ndarray:
         """The scene as it is now: a picture (H, W, 3) uint8, of one size throughout."""
