@@ -132,28 +132,29 @@ def test_temperatures_need_something_to_dream_of(tiny_run: Path) -> None:
                                                  "--temperatures", "1"))
 
 
-@pytest.mark.parametrize(("words", "width"), [
-    (["--world", "real"], 3 * 192 + 96),
-    (["--world", "dream", "--temperature", "1.15", "--seed", "3"], 200),
+@pytest.mark.parametrize(("words", "width", "name"), [
+    (["--world", "real"], 3 * 192 + 96, "out.gif"),
+    (["--world", "dream", "--temperature", "1.15", "--seed", "3"], 200, "out.webp"),
 ])
-def test_without_a_display_a_gif_is_written(dream_run: Path, tmp_path: Path, words: list[str],
-                                            width: int) -> None:
-    path = tmp_path / "out.gif"
+def test_without_a_display_a_file_is_written(dream_run: Path, tmp_path: Path, words: list[str],
+                                             width: int, name: str) -> None:
+    path = tmp_path / name
     result = command("play", "--run", dream_run, *words, "--gif", path, DISPLAY="",
                      WAYLAND_DISPLAY="")
     assert result.returncode == 0, result.stderr
     assert str(path) in result.stdout
-    with Image.open(path) as gif:
-        assert gif.n_frames >= 2  # this M's dreams soon end
-        assert gif.width > width
+    with Image.open(path) as film:
+        assert film.format == path.suffix[1:].upper()
+        assert film.n_frames >= 2  # this M's dreams soon end
+        assert film.width > width
 
 
-def test_the_gif_has_a_name_of_its_own(dream_run: Path) -> None:
+def test_the_file_has_a_name_of_its_own(dream_run: Path) -> None:
     result = command("play", "--run", dream_run, "--world", "dream", "--seed", "4", DISPLAY="",
                      WAYLAND_DISPLAY="")
     assert result.returncode == 0, result.stderr
-    assert str(dream_run / "play" / "dream-4.gif") in result.stdout
-    assert (dream_run / "play" / "dream-4.gif").exists()
+    assert str(dream_run / "play" / "dream-4.webp") in result.stdout
+    assert (dream_run / "play" / "dream-4.webp").exists()
 
 
 @pytest.mark.parametrize(("words", "said"), [
@@ -163,6 +164,7 @@ def test_the_gif_has_a_name_of_its_own(dream_run: Path) -> None:
     (["--human"], "no display"),
     (["--human", "--agent"], "--help"),
     (["--seed", "-1"], "2147483647"),
+    (["--gif", "film.mp4"], ".webp or .gif"),
 ])
 def test_wrong_words_to_play(dream_run: Path, words: list[str], said: str) -> None:
     assert said in refused(command("play", "--run", dream_run, *words, DISPLAY="",

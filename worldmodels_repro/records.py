@@ -63,19 +63,20 @@ class Summary(TypedDict):
     max: float
 
 
-class DreamScores(TypedDict):
-    """What the agent scores in M's dream, in ``evaluation.json``."""
-
-    temperature: float
-    results: dict[str, Summary]
-
-
 class JudgedEpisode(TypedDict):
     """One episode in ``evaluation.json``."""
 
     seed: int
     score: float
     steps: int
+
+
+class DreamScores(TypedDict):
+    """What the agent scores in M's dream, in ``evaluation.json``."""
+
+    temperature: float
+    results: dict[str, Summary]
+    episodes: NotRequired[dict[str, list[JudgedEpisode]]]
 
 
 class Judgement(TypedDict):

@@ -10,7 +10,7 @@
       memory/         weights.npz, starts.npz, history.csv, tensorboard/
       evolve/         agent.npz, generations.csv, evaluations.jsonl, strategy.npz
       evaluate/       evaluation.json
-      figures/        *.png, *.pdf, *.gif
+      figures/        *.png, *.webp
 
 Each stage's folder has a ``stage.json``: the settings it was made with, versions, git commit,
 and whether it is done. Running a stage again continues it, or finds it done; settings that

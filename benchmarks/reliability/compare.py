@@ -11,7 +11,7 @@ import numpy as np
 
 ASIDE = {"seconds", "hours", "started", "finished", "resumed", "commit", "versions", "run"}
 # Events and pictures are drawn from the numbers that are compared.
-IGNORED = {".png", ".gif", ".pdf"}
+IGNORED = {".png", ".webp"}
 
 
 def difference(one: Path, other: Path) -> str | None:

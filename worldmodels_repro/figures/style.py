@@ -1,10 +1,11 @@
-"""How figures look: paper sizes, a palette that colour-blind readers can tell apart, file formats.
+"""How figures look: paper sizes, a palette that colour-blind readers can tell apart, the files.
 
 Figures are built without pyplot, on the Agg canvas: no display is needed and none is opened.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +14,13 @@ from typing import Any
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from worldmodels_repro.storage import write_atomically
 
 COLUMN, PAGE = 3.3, 7.0  # inches: one column of a paper, and both
 DPI = 300
+FLAT = 2000  # colours: a figure with more of them shows frames or a colour scale
 
 # Okabe and Ito's palette (2008).
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -34,7 +37,6 @@ _RC: Any = {
     "axes.grid": True, "axes.axisbelow": True,
     "grid.color": "#dddddd", "grid.linewidth": 0.5,
     "legend.frameon": False, "legend.handlelength": 1.6,
-    "pdf.fonttype": 42,  # TrueType: text in the PDF stays text
     "figure.constrained_layout.use": True,
 }
 
@@ -55,14 +57,15 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write ``name.png`` (300 dpi) and ``name.pdf`` (vector, fonts embedded).
+    """Write ``name.png`` at 300 dots an inch.
 
     Raises:
-        OSError: the folder can't be written; files of an earlier drawing stay whole.
+        OSError: the folder can't be written; a file of an earlier drawing stays whole.
     """
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DPI)
+    picture = Image.open(drawn).convert("RGB")
+    if picture.getcolors(FLAT):  # lines and text: 256 colours look the same, in half the bytes
+        picture = picture.quantize(256)
     write_atomically(folder / f"{name}.png",
-                     lambda file: figure.savefig(file, format="png", dpi=DPI))
-    # No date inside: the same run gives the same file.
-    write_atomically(folder / f"{name}.pdf",
-                     lambda file: figure.savefig(file, format="pdf", dpi=DPI,
-                                                 metadata={"CreationDate": None}))
+                     lambda file: picture.save(file, "PNG", optimize=True, dpi=(DPI, DPI)))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
+from typing import Literal
 
 from matplotlib.figure import Figure
 
@@ -26,9 +28,10 @@ from worldmodels_repro.policies.agent import Controllers, SeeingAgent
 from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.progress import Progress
+from worldmodels_repro.records import JudgedEpisode, Judgement
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed
-from worldmodels_repro.storage import load_npz, needed
+from worldmodels_repro.storage import load_json, load_npz, needed
 from worldmodels_repro.watch.film import film, record
 from worldmodels_repro.watch.scene import DreamScene
 from worldmodels_repro.worlds.agent import Agent, load_agent
@@ -40,7 +43,6 @@ FIGURES: dict[str, Callable[[Run], Figure]] = {
     "memory_curves": memory_curves, "predictions": predictions, "dream_frames": dream_frames,
     "generations": generations, "evaluation": evaluation,
 }
-TRACK = 0  # which of the held-out tracks is filmed
 MAX_STEPS = 2100  # the longest film
 
 Casting = Callable[[Run], tuple[Policy, str]]
@@ -59,7 +61,7 @@ def run(stage_run: Run) -> None:
     stage_run = Run(stage_run.path, load_config(own), stage_run.mirror)
     folder = stage_run.folder("figures")
     drawn = 0
-    with Progress("figures", len(FIGURES) + len(GIFS) + 1, "files") as progress:
+    with Progress("figures", len(FIGURES) + len(FILMS) + 1, "files") as progress:
 
         def attempt(name: str, draw: Callable[[], str]) -> None:
             nonlocal drawn
@@ -72,7 +74,7 @@ def run(stage_run: Run) -> None:
 
         for name, figure in FIGURES.items():
             attempt(name, partial(_draw, stage_run, folder, name, figure))
-        for name, cast in GIFS.items():
+        for name, cast in FILMS.items():
             attempt(name, partial(_film, stage_run, folder, name, cast))
         attempt("dream", partial(_film_dream, stage_run, folder))
     stage_run.checkpoint("figures")
@@ -84,16 +86,16 @@ def run(stage_run: Run) -> None:
 def _draw(stage_run: Run, folder: Path, name: str, figure: Callable[[Run], Figure]) -> str:
     with paper():
         save(figure(stage_run), folder, name)
-    return f"{folder / name}.png, .pdf"
+    return f"{folder / name}.png"
 
 
 def _film(stage_run: Run, folder: Path, name: str, cast: Casting) -> str:
-    """All films are of the same held-out track."""
-    seed = episode_seed(stage_run.config.evaluate.seed, "evaluation", TRACK)
+    """All films are of the same held-out seed: that of the agent's median score."""
     policy, caption = cast(stage_run)
-    film = record(stage_run, policy, seed, folder / f"{name}.gif",
+    path = folder / f"{name}.webp"
+    shot = record(stage_run, policy, _typical(stage_run, "evaluation"), path,
                   min(game_named(stage_run.config.game).max_steps, MAX_STEPS), caption)
-    return f"{folder / name}.gif: {caption}, {film.score:.0f} in {film.steps} steps"
+    return f"{path}: {caption}, {shot.score:.0f} in {shot.steps} steps"
 
 
 def _film_dream(stage_run: Run, folder: Path) -> str:
@@ -101,13 +103,26 @@ def _film_dream(stage_run: Run, folder: Path) -> str:
     for stage, name in (("vae", "weights.npz"), ("memory", "weights.npz"), ("evolve", "agent.npz")):
         needed(stage_run.folder(stage) / name, stage)
     agent = load_agent(stage_run.path)
-    seed = episode_seed(stage_run.config.evaluate.seed, "dream", TRACK)
     dream = load_dream(stage_run.path, stage_run.config)
-    caption = _called(agent.origin["generation"])
+    caption, path = _called(agent.origin["generation"]), folder / "dream.webp"
     scene = DreamScene(dream, load_vision(stage_run.path, stage_run.config.vae.layers),
-                       Controllers(agent.body, agent.weights[None], 1), seed)
-    shot = film(scene, folder / "dream.gif", caption, game_named(stage_run.config.game).fps)
-    return f"{folder / 'dream'}.gif: {caption}, {shot.score:.0f} in {shot.steps} steps of a dream"
+                       Controllers(agent.body, agent.weights[None], 1),
+                       _typical(stage_run, "dream"))
+    shot = film(scene, path, caption, game_named(stage_run.config.game).fps)
+    return f"{path}: {caption}, {shot.score:.0f} in {shot.steps} steps of a dream"
+
+
+def _typical(stage_run: Run, purpose: Literal["evaluation", "dream"]) -> int:
+    """The seed at which the judged agent scored its median (the lower of two), or the first one."""
+    path = stage_run.folder("evaluate") / "evaluation.json"
+    episodes: list[JudgedEpisode] = []
+    if path.exists():
+        judged = load_json(path, Judgement)
+        scores = judged if purpose == "evaluation" else judged.get("dream")
+        episodes = scores.get("episodes", {}).get("agent", []) if scores else []
+    if not episodes:
+        return episode_seed(stage_run.config.evaluate.seed, purpose, 0)
+    return sorted(episodes, key=itemgetter("score"))[(len(episodes) - 1) // 2]["seed"]
 
 
 def _random(stage_run: Run) -> tuple[Policy, str]:
@@ -136,4 +151,4 @@ def _called(generation: int) -> str:
     return f"agent of generation {generation:,}"
 
 
-GIFS: dict[str, Casting] = {"random": _random, "halfway": _halfway, "final": _final}
+FILMS: dict[str, Casting] = {"random": _random, "halfway": _halfway, "final": _final}

@@ -32,14 +32,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(stage_run: Run, world: str = "real", temperature: float | None = None,
         human: bool = False, gif: Path | None = None, seed: int | None = None) -> None:
-    """Play one episode in a window, or, without a display, the agent's into a GIF.
+    """Play one episode in a window, or, without a display, the agent's into a file.
 
     Args:
         stage_run: whose V, M and C.
         world: ``real`` or ``dream``.
         temperature: of the dream (None: as C evolved, or would).
         human: whether a person plays.
-        gif: the file to write (None: none where there is a window).
+        gif: the ``.webp`` or ``.gif`` to write (None: none where there is a window).
         seed: of the episode (None: the first held-out one's).
 
     Raises:
@@ -49,8 +49,8 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
     from worldmodels_repro.envs.registry import game_named
     from worldmodels_repro.run import Run
     from worldmodels_repro.seeds import episode_seed
+    from worldmodels_repro.watch.animation import check_suffix, write_animation
     from worldmodels_repro.watch.film import film, frame_time
-    from worldmodels_repro.watch.gif import write_gif
     from worldmodels_repro.watch.window import has_display, show
 
     own = stage_run.path / "config.yaml"
@@ -63,21 +63,23 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
         raise UserError("--temperature is the dream's: add --world dream")
     if human and not game.keys:
         raise UserError(f"{game.name} has no keys to play it with: leave --human out")
+    if gif is not None:
+        check_suffix(gif)
     windowed = has_display() if human or gif is None else False
     if human and not windowed:
         raise UserError("there is no display to play on: leave --human out to have the agent's "
-                        "episode written as a GIF")
+                        "episode written as an animation")
     if seed is None:
         seed = episode_seed(stage_run.config.evaluate.seed,
                             "evaluation" if world == "real" else "dream", 0)
     scene, name = _scene(stage_run, world, temperature, human, seed)
     if not windowed:
-        gif = gif or stage_run.path / "play" / f"{world}-{seed}.gif"
+        gif = gif or stage_run.path / "play" / f"{world}-{seed}.webp"
         film(scene, gif, name, game.fps)
     else:
         pictures = show(scene, game, human, name)
         if gif is not None:
-            write_gif(gif, pictures, frame_time(game.fps))
+            write_animation(gif, pictures, frame_time(game.fps))
     print(f"{name}: {scene.score:.0f} in {scene.steps} steps" + (f", {gif}" if gif else ""))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,12 +48,11 @@ def _as_json(stage_run: Run, prices: bool) -> str:
     from worldmodels_repro.report.judgement import judgement
     from worldmodels_repro.report.milestones import milestones
 
-    folder = stage_run.folder("figures")
     told: dict[str, Any] = {
         "run": str(stage_run.path),
         **{key: value for key, value in judgement(stage_run).items() if key != "episodes"},
         "stages": costs(stage_run), "milestones": milestones(stage_run),
-        "figures": sorted(map(str, [*folder.glob("*.png"), *folder.glob("*.gif")])),
+        "figures": [str(path) for path in _drawn(stage_run)],
     }
     if prices:
         from worldmodels_repro.cloud.bill import bill_of, core_hour
@@ -64,10 +64,15 @@ def _as_json(stage_run: Run, prices: bool) -> str:
 
 
 def _pictures(stage_run: Run) -> str:
-    """Where figures and GIFs are, or how to get them."""
-    folder = stage_run.folder("figures")
-    figures, gifs = sorted(folder.glob("*.png")), sorted(folder.glob("*.gif"))
-    if not figures and not gifs:
+    """Where figures and films are, or how to get them."""
+    drawn = _drawn(stage_run)
+    if not drawn:
         return f"no figures yet: type {stage_run.command('figures')}"
-    lines = [f"{folder}: " + ", ".join(path.stem for path in figures) + " (.png, .pdf)"]
-    return "\n".join(lines + [f"{path}" for path in gifs])
+    figures = ", ".join(path.stem for path in drawn if path.suffix == ".png")
+    return "\n".join([f"{stage_run.folder('figures')}: {figures} (.png)",
+                      *(str(path) for path in drawn if path.suffix != ".png")])
+
+
+def _drawn(stage_run: Run) -> list[Path]:
+    return sorted(path for path in stage_run.folder("figures").glob("*.*")
+                  if path.suffix in (".png", ".webp", ".gif"))

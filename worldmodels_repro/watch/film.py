@@ -13,7 +13,7 @@ from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import needed
-from worldmodels_repro.watch.gif import write_gif
+from worldmodels_repro.watch.animation import check_suffix, write_animation
 from worldmodels_repro.watch.scene import GameScene, Scene
 from worldmodels_repro.worlds.episodes import Policy
 
@@ -34,13 +34,13 @@ class Film:
 
 def record(run: Run, policy: Policy, seed: int, path: Path, max_steps: int,
            name: str = "agent") -> Film:
-    """Play one episode of the unmodified game and write it as a GIF of less than 3 MB.
+    """Play one episode of the unmodified game and write it as an animation of less than 3 MB.
 
     Args:
         run: whose V looks on.
         policy: acts on frames, in one slot.
         seed: the episode's: its track.
-        path: the GIF.
+        path: the file, ``.webp`` or ``.gif``.
         max_steps: the episode is cut after so many steps.
         name: what the caption calls the player.
 
@@ -48,7 +48,7 @@ def record(run: Run, policy: Policy, seed: int, path: Path, max_steps: int,
         The episode's score and steps, and the pictures, each (H, W, 3) uint8.
 
     Raises:
-        UserError: the run holds no V.
+        UserError: the run holds no V, or the path names no animation.
     """
     needed(run.folder("vae") / "weights.npz", "vae")
     vision = load_vision(run.path, run.config.vae.layers)
@@ -57,12 +57,13 @@ def record(run: Run, policy: Policy, seed: int, path: Path, max_steps: int,
 
 
 def frame_time(fps: int) -> int:
-    """Milliseconds that a GIF shows each picture of a game of ``fps`` steps a second."""
+    """Milliseconds that a film shows each picture of a game of ``fps`` steps a second."""
     return round(1000 * EVERY / fps / PACE)
 
 
 def film(scene: Scene, path: Path, name: str, fps: int) -> Film:
-    """Let the scene's agent act to the episode's end, and write that as a GIF of less than 3 MB."""
+    """Let the scene's agent act to the episode's end, and write that as :func:`record` does."""
+    check_suffix(path)
     easel, shot, over = Easel(name), Film(), False
     shot.pictures.append(easel.paint(scene))
     while not over:
@@ -71,7 +72,7 @@ def film(scene: Scene, path: Path, name: str, fps: int) -> Film:
             shot.pictures.append(easel.paint(scene))
     scene.close()
     shot.score, shot.steps = scene.score, scene.steps
-    write_gif(path, shot.pictures, frame_time(fps))
+    write_animation(path, shot.pictures, frame_time(fps))
     return shot
 
 
