@@ -13,7 +13,7 @@ from worldmodels_repro.data.frame_pool import FRAME_BYTES, FramePool
 from worldmodels_repro.data.sequences import Sequences
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.stages.vae import _thinned
-from worldmodels_repro.storage import save_npz
+from worldmodels_repro.storage import Arrays, save_npz
 
 
 def _numbered(lengths: dict[str, int]) -> FramePool:
@@ -156,3 +156,40 @@ def test_late_frames_get_the_share_that_is_asked_for(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load(names[0]), load(names[0]))
     with pytest.raises(UserError, match=r"vae\.late"):
         _thinned(tmp_path, lengths, names, Vae(late=(100, 0.6)), seed=3)
+
+
+def _latents(length: int, terminated: bool) -> Arrays:
+    ends = np.zeros(length, bool)
+    ends[-1] = terminated
+    return {"mu": np.full((length, 2), 1.0, np.float32), "logvar": np.full((length, 2), -60.0),
+            "mirrored_mu": np.full((length, 2), -1.0),
+            "mirrored_logvar": np.full((length, 2), -60.0),
+            "actions": np.full((length, 1), 0.5, np.float32), "rewards": np.zeros(length),
+            "terminated": ends}
+
+
+def test_foresight_tells_what_is_known_of_an_ending_ahead() -> None:
+    sequences = Sequences([_latents(6, True), _latents(6, False)], 6, foresight=(1, 3))
+    _, targets = next(sequences.in_order(2, np.random.default_rng(0)))
+    ends, cut = targets["ahead"], targets["known"]
+    np.testing.assert_array_equal(ends[0, :, 0], [0, 0, 0, 0, 0, 1])  # with this very step
+    np.testing.assert_array_equal(ends[0, :, 1], [0, 0, 0, 1, 1, 1])
+    assert cut[0].all()
+    # An episode that was cut might have ended right after.
+    assert not ends[1].any()
+    np.testing.assert_array_equal(cut[1, :, 0], [1, 1, 1, 1, 1, 0])
+    np.testing.assert_array_equal(cut[1, :, 1], [1, 1, 1, 0, 0, 0])
+
+
+def test_mirrored_windows_have_mirrored_latents_and_actions() -> None:
+    sequences = Sequences([_latents(8, True)] * 2, 4, mirrored=np.negative)
+    inputs, targets = sequences.batch(200, np.random.default_rng(0))
+    turned = inputs[:, 0, 0] < 0
+    assert 0.4 < turned.mean() < 0.6
+    np.testing.assert_allclose(inputs[:, :, :2], np.where(turned, -1.0, 1.0)[:, None, None]
+                               * np.ones((200, 4, 2)))
+    np.testing.assert_array_equal(inputs[:, :, 2], np.where(turned, -0.5, 0.5)[:, None]
+                                  * np.ones((200, 4)))
+    valid = targets["next_valid"][..., None] * np.ones(2)
+    np.testing.assert_allclose(targets["z"] * valid,
+                               valid * np.where(turned, -1.0, 1.0)[:, None, None])

@@ -13,7 +13,7 @@ from worldmodels_repro.config import Memory, check_config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import Precision
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
-from worldmodels_repro.models.mdn_rnn.imagination import Imagination
+from worldmodels_repro.models.mdn_rnn.imagination import Imagination, kept
 from worldmodels_repro.models.weights import weights_of
 from worldmodels_repro.policies.dream_scores import play_randomly
 from worldmodels_repro.storage import Arrays, save_npz
@@ -81,7 +81,7 @@ def test_a_step_is_kerass_m_and_the_draw_by_hand(temperature: float, restart: bo
         variable.assign(rng.normal(0.0, 0.6, variable.shape))
     mind = dreaming(weights_of(model), Z, True, True, restart, B, temperature)
     for row in range(B):
-        mind.wake(row, rng.standard_normal(Z).astype(np.float32))
+        mind.wake(row, rng.standard_normal(Z).astype(np.float32), rng)
     inputs = np.zeros((B, T, Z + A + restart), np.float32)
     inputs[:, 0, Z + A:] = 1.0
     drawn, dones, rewards = [], [], []
@@ -137,7 +137,7 @@ def test_draws_have_the_tempered_distribution(temperature: float) -> None:
 def test_a_low_temperature_is_sure_of_itself() -> None:
     mind = dreaming(arrays(4, 2, 16, 0), 4, False, False, False, 8, 0.01)
     for row in range(8):
-        mind.wake(row, np.zeros(4, np.float32))
+        mind.wake(row, np.zeros(4, np.float32), np.random.default_rng(row))
     rng = np.random.default_rng(0)
     mind.step(np.zeros((8, 2), np.float32), rng.random((8, 4), np.float32),
               rng.standard_normal((8, 4), np.float32))
@@ -251,6 +251,36 @@ def test_noise_goes_on_beyond_what_is_drawn_at_once() -> None:
     assert len(set(latents)) == len(latents)
 
 
+def test_a_dream_lacks_the_same_part_of_m_from_its_first_step_to_its_last() -> None:
+    """Against Keras's M, fed and read through each dream's own masks."""
+    from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
+
+    B, T, Z, A, share = 5, 4, 6, 2, 0.4
+    model = compiled_mdn_rnn(Memory(units=16, done=True), Z, A, seed=1)
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(0.0, 0.6, variable.shape))
+    memory = MdnRnn(weights=weights_of(model), z=Z, done=True)
+    mind = memory.dream(B, 1.0, "f32", share)
+    kept_z, kept_h = np.zeros((B, Z), np.float32), np.zeros((B, 16), np.float32)
+    for row in range(B):
+        mind.wake(row, np.full(Z, 0.5, np.float32), np.random.default_rng(row))
+        again = np.random.default_rng(row)
+        kept_z[row], kept_h[row] = kept(again, share, (Z,)), kept(again, share, (16,))
+    np.testing.assert_allclose(np.unique(kept_z), [0.0, 1 / 0.6], rtol=1e-6)
+    mind.move(4, 0)  # the dream of row 4 goes on in row 0
+    kept_z[0], kept_h[0] = kept_z[4], kept_h[4]
+    inputs, dones = np.zeros((B, T, Z + A), np.float32), []
+    for t in range(T):
+        actions = rng.uniform(-1, 1, (B, A)).astype(np.float32)
+        inputs[:, t, :Z], inputs[:, t, Z:] = mind.z[:B] * kept_z, actions
+        mind.step(actions, rng.random((B, Z), np.float32), rng.standard_normal((B, Z), np.float32))
+        assert mind.done is not None
+        dones.append(mind.done[:B].copy())
+    expected = np.asarray(model.split(model((inputs, kept_h)))[3])
+    np.testing.assert_allclose(np.stack(dones, 1), expected, rtol=1e-4, atol=1e-4)
+
+
 # --- settings ---
 
 @pytest.mark.parametrize(("values", "words"), [
@@ -258,6 +288,9 @@ def test_noise_goes_on_beyond_what_is_drawn_at_once() -> None:
     ({"evolve": {"select": "dream"}}, ["memory.done=true"]),
     ({"evolve": {"world": "dream", "untrained_memory": True}, "memory": {"done": True}},
      ["evolve.untrained_memory"]),
+    ({"evolve": {"dropout": 0.1}}, ["memory.dropout"]),
+    ({"memory": {"mirror": True}}, ["vae.mirror=true"]),
+    ({"memory": {"foresight": [5]}}, ["memory.done=true"]),
     ({"evolve": {"world": "sleep"}}, ["evolve.world", "'sleep'", "dream"]),
     ({"evolve": {"temperature": 0.0}}, ["evolve.temperature", "0.01"]),
 ])

@@ -167,6 +167,8 @@ class Memory(Section):
     """The rate is multiplied by this each step ..."""
     min_learning_rate: Rate = 1e-5
     """... down to this."""
+    cool: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Over this last share of the steps the rate also falls to a hundredth, in a straight line."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are clipped, element by element, to this magnitude."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
@@ -185,6 +187,14 @@ class Memory(Section):
     """A head for the step's reward (squared error)."""
     reward_clip: Annotated[float, Field(gt=0)] = 10.0
     """That head learns rewards no larger than this, either way: one -100 would drown the rest."""
+    foresight: tuple[Positive, ...] = ()
+    """Also learn, from M's state, whether the episode ends within so many steps, for each of these:
+    so that the state holds on to what is coming. For training alone; needs memory.done."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of z's dimensions, and of h's before the mixture, that a training window lacks, the
+    same ones for all of its steps."""
+    mirror: bool = False
+    """Half of the training windows are mirrored, actions too; needs latents of vae.mirror=true."""
     validation: Share = 0.05
     """Share of the episodes held out, whole."""
     validate_every: Positive = 200
@@ -199,6 +209,8 @@ class Memory(Section):
             if not getattr(self, head) and getattr(self, setting) != default:
                 raise ValueError(f"memory.{setting} does nothing without that head: set "
                                  f"memory.{head}=true, or memory.{setting}={default}")
+        if self.foresight and not self.done:
+            raise ValueError("memory.foresight is of endings: set memory.done=true, or drop it")
         return self
 
 
@@ -229,6 +241,9 @@ class Evolve(Section):
     drawn_endings: bool = False
     """dream: an episode ends by a draw with M's probability of it, in place of where M's logit is
     above 0 (the paper's): C also learns to avoid what M only fears."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """dream: each dream lacks this share of what memory.dropout leaves out, from its first step to
+    its last: an M of its own for every dream."""
     select: World | None = None
     """Where the CMA mean is evaluated, which picks the agent (None: where C evolves)."""
     generations: Positive = Field(default=1800, json_schema_extra=END)
@@ -315,6 +330,16 @@ class Config(Section):
     def _trackers_differ(self) -> Config:
         if len(set(self.trackers)) != len(self.trackers):
             raise ValueError("trackers takes each name once")
+        return self
+
+    @model_validator(mode="after")
+    def _what_m_needs_was_made(self) -> Config:
+        if self.memory.mirror and not self.vae.mirror:
+            raise ValueError("memory.mirror needs latents of mirrored frames, which only a V that "
+                             "has seen such gives: set vae.mirror=true, or memory.mirror=false")
+        if self.evolve.dropout and not self.memory.dropout:
+            raise ValueError("evolve.dropout leaves out what M has learnt to do without: set "
+                             "memory.dropout too and train M anew, or evolve.dropout=0")
         return self
 
     @model_validator(mode="after")

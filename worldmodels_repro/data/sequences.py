@@ -5,7 +5,7 @@ All latents stay in memory: an episode of 1,000 steps is 134 kB (10,000 are 1.3 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -19,16 +19,22 @@ class Sequences:
     """Episodes of latents, and batches of windows of them.
 
     Args:
-        episodes: each with mu, logvar (T, z), actions (T, A), rewards (T,), terminated (T,).
+        episodes: each with mu, logvar (T, z), actions (T, A), rewards (T,), terminated (T,); for
+            ``mirrored`` also mirrored_mu, mirrored_logvar (T, z).
         length: steps of a window; after a shorter episode come masked zeros.
         restart_input: append 'this step is an episode's first' to the inputs; after a shorter
             episode then comes another one, as in the released code: M is told where.
+        foresight: add the targets ``ahead``, whether the episode ends within so many steps, this
+            one counted, and ``known``, whether that can be told, each (B, T, len(foresight)).
+        mirrored: actions -> what they are in the mirror; half of the windows are then mirrored.
     """
 
-    def __init__(self, episodes: list[Arrays], length: int, restart_input: bool = False):
+    def __init__(self, episodes: list[Arrays], length: int, restart_input: bool = False,
+                 foresight: tuple[int, ...] = (),
+                 mirrored: Callable[[np.ndarray], np.ndarray] | None = None):
         self._episodes = episodes
         self._length = min(length, max(len(episode["mu"]) for episode in episodes))
-        self._restart = restart_input
+        self._restart, self._foresight, self._mirrored = restart_input, foresight, mirrored
 
     def batch(self, size: int, rng: np.random.Generator) -> Batch:
         """``size`` windows, in which an episode's last step has its share.
@@ -53,7 +59,8 @@ class Sequences:
                 row.append((index, 0, min(left, int(lengths[index]))))
                 left -= row[-1][2]
             rows.append(row)
-        return self._assemble(rows, rng)
+        turned = rng.random(size) < 0.5 if self._mirrored else np.zeros(size, bool)
+        return self._assemble(rows, rng, turned)
 
     def in_order(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Every step once, window after window, one a row: what validation scores."""
@@ -62,9 +69,11 @@ class Sequences:
                 for index, episode in enumerate(self._episodes)
                 for start in range(0, len(episode["mu"]), T)]
         for first in range(0, len(rows), size):
-            yield self._assemble(rows[first:first + size], rng)
+            part = rows[first:first + size]
+            yield self._assemble(part, rng, np.zeros(len(part), bool))
 
-    def _assemble(self, rows: list[list[Part]], rng: np.random.Generator) -> Batch:
+    def _assemble(self, rows: list[list[Part]], rng: np.random.Generator,
+                  turned: np.ndarray) -> Batch:
         """Inputs (B, T, z + A (+ 1)) and targets by name, as :class:`MDNRNN` wants them."""
         B, T = len(rows), self._length
         z = self._episodes[0]["mu"].shape[1]
@@ -73,16 +82,23 @@ class Sequences:
         inputs = np.zeros((B, T, z + A + self._restart), np.float32)
         targets = {name: np.zeros((B, T), np.float32)
                    for name in ("valid", "next_valid", "done", "reward")}
+        if self._foresight:
+            targets |= {name: np.zeros((B, T, len(self._foresight)), np.float32)
+                        for name in ("ahead", "known")}
         for row, parts in enumerate(rows):
+            prefix = "mirrored_" if turned[row] else ""
             here = 0  # where in the row the part begins
             for index, start, steps in parts:
                 episode = self._episodes[index]
-                mu = episode["mu"][start:start + steps + 1].astype(np.float32)  # one more: a target
-                sigma = np.exp(0.5 * episode["logvar"][start:start + steps + 1].astype(np.float32))
+                seen = slice(start, start + steps + 1)  # one more: a target
+                mu = episode[f"{prefix}mu"][seen].astype(np.float32)
+                sigma = np.exp(0.5 * episode[f"{prefix}logvar"][seen].astype(np.float32))
                 sample = mu + sigma * rng.standard_normal(mu.shape, np.float32)
                 latents[row, here:here + len(mu)] = sample
                 there, part = slice(here, here + steps), slice(start, start + steps)
-                inputs[row, there, z:z + A] = episode["actions"][part]
+                actions = episode["actions"][part]
+                inputs[row, there, z:z + A] = (self._mirrored(actions)
+                                               if turned[row] and self._mirrored else actions)
                 if self._restart and start == 0:
                     inputs[row, here, -1] = 1.0
                 targets["valid"][row, there] = 1.0
@@ -90,6 +106,11 @@ class Sequences:
                 targets["next_valid"][row, here:here + len(mu) - 1] = 1.0
                 targets["done"][row, there] = episode["terminated"][part]
                 targets["reward"][row, there] = episode["rewards"][part]
+                if self._foresight:
+                    left = len(episode["mu"]) - np.arange(start, start + steps)[:, None]
+                    within, ends = left <= np.array(self._foresight), episode["terminated"][-1]
+                    targets["ahead"][row, there] = within & ends
+                    targets["known"][row, there] = ends | ~within
                 here += steps
         inputs[:, :, :z] = latents[:, :T]
         inputs[:, :, :z] *= targets["valid"][:, :, None]

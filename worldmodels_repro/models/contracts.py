@@ -74,8 +74,8 @@ class Dreams(Protocol):
     def reward(self) -> np.ndarray | None:
         """(B,) of the last step; None where M can't tell."""
 
-    def wake(self, row: int, z: np.ndarray) -> None:
-        """An episode begins in this row, at z (z,)."""
+    def wake(self, row: int, z: np.ndarray, rng: np.random.Generator) -> None:
+        """An episode begins in this row, at z (z,); what is drawn once a dream is drawn of rng."""
 
     def move(self, source: int, target: int) -> None:
         """The dream of one row goes on in another."""
@@ -98,5 +98,6 @@ class ForwardModel(Protocol):
     def follow(self, batch: int, precision: Precision = "f32") -> Follows:
         """M beside a game, ``batch`` episodes in lockstep."""
 
-    def dream(self, batch: int, temperature: float, precision: Precision = "f32") -> Dreams:
-        """M on its own, ``batch`` dreams in lockstep."""
+    def dream(self, batch: int, temperature: float, precision: Precision = "f32",
+              dropout: float = 0.0) -> Dreams:
+        """M on its own, ``batch`` dreams in lockstep; each may lack a share of M."""

@@ -36,6 +36,7 @@ class Encoding:
     rollouts: Path
     latents: Path
     vision: Representation
+    mirror: bool
 
     def __call__(self) -> Encodes:
         """A worker."""
@@ -52,7 +53,8 @@ def run(stage_run: Run) -> None:
     if stage_run.config.skip_bad_files:
         episodes = list(episode_lengths(rollouts, episodes, FRAMES, skip_bad=True))
     vision = load_vision(stage_run.path, stage_run.config.vae.layers).only_encoder()
-    encoding = Encoding(rollouts=rollouts, latents=folder, vision=vision)
+    encoding = Encoding(rollouts=rollouts, latents=folder, vision=vision,
+                        mirror=stage_run.config.vae.mirror)
     waiting = [name for name in episodes if not _is_whole(episode_file(folder, name))]
     with (Progress("latents", len(episodes), "episodes", len(episodes) - len(waiting)) as progress,
           Pool(encoding, stage_run.config.evolve.workers,
@@ -82,7 +84,11 @@ class Encodes:
     def __call__(self, name: str) -> None:
         """The episode of this name."""
         episode = load_episode(self._encoding.rollouts, name)
-        posteriors = encoded(self._encoder, episode.pop("frames"), BATCH)
+        frames = episode.pop("frames")
+        posteriors = encoded(self._encoder, frames, BATCH)
+        if self._encoding.mirror:
+            posteriors |= {f"mirrored_{part}": array for part, array in
+                           encoded(self._encoder, frames[:, :, ::-1], BATCH).items()}
         save_npz(episode_file(self._encoding.latents, name), posteriors | episode)
 
 

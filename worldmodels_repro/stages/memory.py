@@ -22,13 +22,14 @@ from worldmodels_repro.data.episodes import (
 )
 from worldmodels_repro.data.sequences import Batch, Sequences
 from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.models.mdn_rnn.imagination import kept
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import Means
 from worldmodels_repro.storage import save_npz
 from worldmodels_repro.training.quiet import import_keras_quietly
-from worldmodels_repro.training.rates import decayed
+from worldmodels_repro.training.rates import cooled, decayed
 
 
 def run(stage_run: Run) -> None:
@@ -43,13 +44,15 @@ def run(stage_run: Run) -> None:
                 if not config.skip_bad_files or episode_file(latents, name).exists()]
     episodes = list(episode_lengths(latents, episodes, LATENTS, config.skip_bad_files))
     training, held_out = split_episodes(episodes, settings.validation, config.seed)
-    read = {name: load_episode(latents, name, LATENTS) for name in episodes}
+    arrays = (*LATENTS, "mirrored_mu", "mirrored_logvar") if settings.mirror else LATENTS
+    read = {name: load_episode(latents, name, arrays) for name in episodes}
     game = game_named(config.game)
     told = game.told(settings.taken_actions)
     for episode in read.values():
         episode["actions"] = told(episode["actions"])
     sequences, validation = (
-        Sequences([read[name] for name in part], settings.sequence, settings.restart_input)
+        Sequences([read[name] for name in part], settings.sequence, settings.restart_input,
+                  settings.foresight, game.mirrored if settings.mirror else None)
         for part in (training, held_out))
     save_npz(folder / "starts.npz", first_posteriors(read.values()))
     seed = episode_seed(config.seed, "models", 4)
@@ -87,13 +90,26 @@ class Windows:
         """Gradient steps ``done`` to ``until``."""
         settings, means, rate = self._settings, Means(), 0.0
         for step in range(done, until):
-            rate = decayed(settings.learning_rate, settings.decay, settings.min_learning_rate, step)
+            rate = cooled(decayed(settings.learning_rate, settings.decay,
+                                  settings.min_learning_rate, step),
+                          settings.cool, step / self.total)
             model.optimizer.learning_rate = rate
             inputs, targets = self._training.batch(settings.batch, generator(self._seed, step))
-            logs = model.train_on_batch(inputs, targets, return_dict=True)
+            logs = model.train_on_batch(self._lacking(inputs, model, step), targets,
+                                        return_dict=True)
             means.add(logs, targets["valid"].sum())
             progress.add(1, f"loss {float(logs['loss']):.4f}")
         return {"learning_rate": rate, **means.rounded(5)}
+
+    def _lacking(self, inputs: np.ndarray, model: Any,
+                 step: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Inputs without the part of z and h that each window does without."""
+        share, rng = self._settings.dropout, generator(self._seed, step, 1)
+        if not share:
+            return inputs
+        z, units, count = model.head.z, model.lstm.units, len(inputs)
+        inputs[:, :, :z] *= kept(rng, share, (count, z))[:, None]
+        return inputs, kept(rng, share, (count, units))
 
     def validate(self, model: Any) -> dict[str, Any]:
         """Held-out losses, with the same draws every time."""

@@ -36,6 +36,7 @@ class Dream:
         taken_actions: whether M sees actions as the game takes them.
         ending_weight: what an ending weighed in M's training, for dreams that end by a draw with
             M's probability; None: they end where its logit is above 0.
+        dropout: each dream does without this share of M, the same one to its end.
     """
 
     game: str
@@ -46,6 +47,7 @@ class Dream:
     precision: Precision
     taken_actions: bool = False
     ending_weight: float | None = None
+    dropout: float = 0.0
 
     @property
     def features(self) -> int:
@@ -70,7 +72,8 @@ def load_dream(run: Path, config: Config, temperature: float | None = None) -> D
     return Dream(game=config.game, memory=memory, starts=starts, inputs=config.controller.inputs,
                  temperature=evolve.temperature if temperature is None else temperature,
                  precision=evolve.precision, taken_actions=settings.taken_actions,
-                 ending_weight=settings.done_weight if evolve.drawn_endings else None)
+                 ending_weight=settings.done_weight if evolve.drawn_endings else None,
+                 dropout=evolve.dropout)
 
 
 def load_starts(run: Path) -> Arrays:
@@ -114,7 +117,7 @@ class DreamWorld:
         self._game, self._starts = game_named(dream.game), dream.starts
         self._told = self._game.told(dream.taken_actions)
         z = dream.memory.sizes["z"]
-        self._mind = dream.memory.dream(slots, dream.temperature, dream.precision)
+        self._mind = dream.memory.dream(slots, dream.temperature, dream.precision, dream.dropout)
         # Slots that are live have the first rows of the mind: idle ones cost nothing.
         self._live = 0
         self._row_of, self._slot_of = np.full(slots, -1), np.full(slots, -1)
@@ -138,7 +141,7 @@ class DreamWorld:
         start = int(rng.integers(len(self._starts["mu"])))
         mu, logvar = self._starts["mu"][start], self._starts["logvar"][start]
         noise = rng.standard_normal(mu.shape, np.float32)
-        self._mind.wake(int(self._row_of[slot]), mu + np.exp(0.5 * logvar) * noise)
+        self._mind.wake(int(self._row_of[slot]), mu + np.exp(0.5 * logvar) * noise, rng)
         self.age[slot] = 0
 
     def rest(self, slot: int) -> None:

@@ -84,11 +84,11 @@ class MdnRnn:
         """M beside a game, ``batch`` episodes in lockstep."""
         return Beside(self, batch, precision)
 
-    def dream(self, batch: int, temperature: float = 1.0,
-              precision: Precision = "f32") -> Imagination:
+    def dream(self, batch: int, temperature: float = 1.0, precision: Precision = "f32",
+              dropout: float = 0.0) -> Imagination:
         """M on its own, ``batch`` dreams in lockstep."""
         return Imagination(self.weights, self.head, self.restart_input, batch, temperature,
-                           precision)
+                           precision, dropout)
 
 
 class Beside:

@@ -23,9 +23,11 @@ class Imagination:
         batch: B.
         temperature: tau > 0.
         precision: arithmetic of the matrix products; everything else is float32.
+        dropout: each dream does without this share of z's dimensions in what M is fed, and of h's
+            in what the mixture sees, the same ones from its first step to its last.
 
     Attributes:
-        z: (B, z) what M is fed next, and C sees; a view.
+        z: (B, z) what comes next, and C sees.
         state: ``h`` and ``c``, (B, units) each.
         done: (B,) the logits of 'the episode ends with this step', of the last step taken; None
             without that head.
@@ -36,7 +38,7 @@ class Imagination:
     """
 
     def __init__(self, weights: Arrays, head: Head, restart_input: bool, batch: int,
-                 temperature: float = 1.0, precision: Precision = "f32"):
+                 temperature: float = 1.0, precision: Precision = "f32", dropout: float = 0.0):
         if not temperature > 0:
             raise ValueError(f"temperature must be positive, not {temperature}")
         self._mixtures, self._restart = head.mixtures, restart_input
@@ -44,13 +46,18 @@ class Imagination:
         rows = max(batch, Affine.FEWEST)
         sizes = {max(-(-rows // part), Affine.FEWEST) for part in (1, 2, 4, 8)}
         self._cell = Cell(weights, batch, precision, sizes)
-        self.z = self._cell.inputs[:, :z]
         self.state = {"h": self._cell.h, "c": self._cell.c}
+        self._fed, self._dropout = self._cell.inputs[:, :z], dropout
+        # Nothing left out: what comes next is what M is fed, and what the mixture sees is h.
+        self.z, self._seen = self._fed, self._cell.h
+        if dropout:
+            self.z, self._seen = np.zeros_like(self._fed), np.zeros_like(self._cell.h)
+            self._kept = {"z": np.zeros_like(self.z), "h": np.zeros_like(self._seen)}
         self._outputs = np.zeros((rows, head.outputs), np.float32)
         self.done, self.reward = (None if column is None else self._outputs[:, column]
                                   for column in (head.done_at, head.reward_at))
         mixture = _mixture(weights, z, K, temperature)
-        self._programs = {n: Affine(*mixture, self._cell.h[:n], self._outputs[:n], precision)
+        self._programs = {n: Affine(*mixture, self._seen[:n], self._outputs[:n], precision)
                           for n in sorted(sizes)}
         # Scratch, so that a step allocates next to nothing.
         self._cumulated = np.empty((rows, K, z), np.float32)
@@ -61,16 +68,22 @@ class Imagination:
         self._first = (np.arange(rows)[:, None] * head.outputs + K * z
                        + np.arange(z)).astype(np.intp)
 
-    def wake(self, row: int, z: np.ndarray) -> None:
-        """An episode begins in this row: z_0 is ``z`` (z,), h_0 = c_0 = 0."""
+    def wake(self, row: int, z: np.ndarray, rng: np.random.Generator) -> None:
+        """An episode begins in this row: z_0 is ``z`` (z,), h_0 = c_0 = 0; ``rng`` draws its M."""
         self._cell.reset(row)
         self.z[row] = z
+        if self._dropout:
+            for part in self._kept.values():
+                part[row] = kept(rng, self._dropout, part[row].shape)
         if self._restart:
             self._cell.inputs[row, -1] = 1.0
 
     def move(self, source: int, target: int) -> None:
         """The dream of one row goes on in another."""
         self._cell.move(source, target)
+        if self._dropout:
+            for array in (self.z, *self._kept.values()):
+                array[target] = array[source]
 
     def step(self, actions: np.ndarray, uniforms: np.ndarray, normals: np.ndarray) -> None:
         """Advance the first n rows: z, h, c and the heads' outputs.
@@ -82,7 +95,11 @@ class Imagination:
         """
         n, Z = normals.shape
         self._cell.inputs[:n, Z:Z + actions.shape[1]] = actions
+        if self._dropout:
+            np.multiply(self.z[:n], self._kept["z"][:n], out=self._fed[:n])
         self._cell.step(n)
+        if self._dropout:
+            np.multiply(self._cell.h[:n], self._kept["h"][:n], out=self._seen[:n])
         next(program for size, program in self._programs.items() if size >= n).run()
         self._draw(n, uniforms, normals)
         if self._restart:
@@ -111,6 +128,11 @@ class Imagination:
         np.exp(sigma, out=sigma)
         sigma *= normals
         np.add(mean, sigma, out=self.z[:n])
+
+
+def kept(rng: np.random.Generator, dropout: float, shape: tuple[int, ...]) -> np.ndarray:
+    """What dropout leaves, as factors: 0, or more than 1 so that the mean stays; float32."""
+    return (rng.random(shape, np.float32) >= dropout).astype(np.float32) / np.float32(1 - dropout)
 
 
 def _mixture(weights: Arrays, z: int, mixtures: int,

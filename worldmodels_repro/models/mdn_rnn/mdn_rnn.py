@@ -31,11 +31,14 @@ class MDNRNN(keras.Model):
         reward: whether one more output is the step's reward.
         done_weight: weight of ending steps in that head's cross-entropy.
         reward_clip: rewards are clipped to this magnitude before they are learnt.
+        foresight: how many horizons of 'the episode ends within so many steps' are learnt from the
+            LSTM's state beside. They shape it, and are no part of a dream.
     """
 
     def __init__(self, z: int, actions: int, units: int = 256, mixtures: int = 5,
                  restart_input: bool = False, done: bool = False, reward: bool = False,
-                 done_weight: float = 10.0, reward_clip: float = 10.0, **kwargs: Any):
+                 done_weight: float = 10.0, reward_clip: float = 10.0, foresight: int = 0,
+                 **kwargs: Any):
         super().__init__(**kwargs)
         self.head = Head(z=z, mixtures=mixtures, done=done, reward=reward)
         self.done_weight, self.reward_clip = done_weight, reward_clip
@@ -44,8 +47,11 @@ class MDNRNN(keras.Model):
         self.lstm = layers.LSTM(units, return_sequences=True, return_state=True, name="lstm",
                                 dtype=self.dtype_policy)
         self.mixture = layers.Dense(self.head.outputs, name="mdn", dtype="float32")
+        self.foresight = (layers.Dense(foresight, name="foresight", dtype="float32")
+                          if foresight else None)
         # === Metrics, per step ===
-        names = ["loss", "nll"] + ["done_loss"] * done + ["reward_loss"] * reward
+        names = (["loss", "nll"] + ["done_loss"] * done + ["reward_loss"] * reward
+                 + ["foresight_loss"] * bool(foresight))
         self.metrics_by_name = {name: keras.metrics.Mean(name=name) for name in names}
         self.build((None, None, self.inputs_size))
 
@@ -53,6 +59,8 @@ class MDNRNN(keras.Model):
         """Create every weight, so that parameters can be counted and loaded before any data."""
         self.lstm.build(input_shape)
         self.mixture.build((None, None, self.lstm.units))
+        if self.foresight is not None:
+            self.foresight.build((None, None, self.lstm.units))
         if self.head.done_at is not None:
             bias = np.zeros(self.mixture.units, np.float32)
             bias[self.head.done_at] = RARE
@@ -60,9 +68,18 @@ class MDNRNN(keras.Model):
         self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """[z_t, a_t(, restart_t)] (B, T, inputs) -> raw outputs (B, T, 3 K z (+ heads))."""
+        """[z_t, a_t(, restart_t)] (B, T, inputs) -> raw outputs (B, T, 3 K z (+ heads)).
+
+        Foresight's logits, where they are learnt, come last. Inputs may be a pair, of them and of a
+        factor (B, units) for what the outputs see of h, 0 where it is left out.
+        """
+        inputs, kept = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         hidden, _, _ = self.lstm(inputs)  # (B, T, units)
-        return self.mixture(hidden)
+        seen = hidden if kept is None else hidden * ops.cast(kept, hidden.dtype)[:, None]
+        outputs = self.mixture(seen)
+        if self.foresight is None:
+            return outputs
+        return ops.concatenate([outputs, self.foresight(hidden)], axis=-1)
 
     def split(self, outputs: Any) -> tuple[Any, Any, Any, Any, Any]:
         """Raw outputs -> mixture log-weights, mu, log sigma (each (..., z, K)), done, reward.
@@ -91,6 +108,11 @@ class MDNRNN(keras.Model):
         if reward is not None:
             target = ops.clip(y["reward"], -self.reward_clip, self.reward_clip)
             terms["reward_loss"] = _masked_mean(ops.square(reward - target), y["valid"])
+        if self.foresight is not None:
+            # The mean over horizons: it is there for the state's sake, not to outweigh the rest.
+            logits = y_pred[..., self.head.outputs:]  # (B, T, horizons)
+            entropy = ops.softplus(logits) - y["ahead"] * logits
+            terms["foresight_loss"] = _masked_mean(entropy, y["known"] * y["valid"][..., None])
         loss = sum(terms.values())
         for name, value in (terms | {"loss": loss}).items():
             self.metrics_by_name[name].update_state(value)
@@ -126,7 +148,7 @@ def compiled_mdn_rnn(settings: Memory, z: int, actions: int, seed: int) -> MDNRN
     keras.utils.set_random_seed(seed)
     memory = MDNRNN(z, actions, settings.units, settings.mixtures, settings.restart_input,
                     settings.done, settings.reward, settings.done_weight, settings.reward_clip,
-                    dtype=settings.precision)
+                    len(settings.foresight), dtype=settings.precision)
     memory.compile(optimizer=keras.optimizers.Adam(settings.learning_rate,
                                                    clipvalue=settings.clip))
     return memory
