@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from benchmarks import truth
-from worldmodels_repro.errors import UserError
-from worldmodels_repro.storage import load_npz, save_npz
 
 ROOT = Path(__file__).parents[1]
 KEYS = {"name", "value", "unit", "baseline", "baseline_what", "ratio", "details", "goal"}
@@ -62,25 +57,3 @@ def test_unknown_words_are_refused(words: list[str]) -> None:
     result = _benchmarks(*words)
     assert result.returncode == 2
     assert "usage:" in result.stderr
-
-
-def test_a_dream_that_ends_at_once_is_held_against_the_game(
-        tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str]) -> None:
-    run = tmp_path / "run"
-    shutil.copytree(tiny_run, run)
-    weights = load_npz(run / "memory" / "weights.npz")
-    done, reward = -2, -1  # the heads' columns
-    weights["mdn/kernel"][:, [done, reward]] = 0.0
-    weights["mdn/bias"][[done, reward]] = 1.0, 7.0
-    save_npz(run / "memory" / "weights.npz", weights)
-    monkeypatch.setattr(truth, "POLICIES", {"always middle": truth.POLICIES["always middle"]})
-    truth.compare(run, 2)
-    row = capsys.readouterr().out.splitlines()[2].split(" | ")
-    assert row[:3] == ["| always middle", "7", "7 to 7"]
-    assert -95 < float(row[3]) < 0  # half throttle and half brake, straight on
-
-
-def test_a_dream_without_scores_has_no_truth() -> None:
-    with pytest.raises(UserError, match="no score to dream"):
-        truth.compare(ROOT / "logs" / "carracing", 1)

@@ -195,7 +195,7 @@ def test_a_run_keeps_what_was_typed_and_how_it_ended(tiny_run: Path, tmp_path: P
     assert "vae.z" in texts[4] and len(texts) == 5
     assert all(time.strptime(when, "%Y-%m-%dT%H:%M:%SZ") for when, _, _ in lines)
     told = (tiny_run / "run.log").read_text()
-    assert "vae: epoch 2" in told and told.count("= done") == 6
+    assert "vae: epoch 2" in told and told.count("= done") >= 6
 
 
 # --- all ---
@@ -209,7 +209,7 @@ def test_all_runs_every_stage_and_prints_the_results(tiny_run: Path, tmp_path: P
     assert result.returncode == 0, result.stderr
     for stage in ("rollouts", "vae", "latents", "memory", "evolve"):
         assert f"{stage}: done already" in result.stderr
-    assert "final.gif" in result.stdout and "core-hours" in result.stdout
+    assert "final.webp" in result.stdout and "core-hours" in result.stdout
     line = refused(command("all", TINY, "--run", run, "--set", "vae.z=16"))
     assert "vae.z" in line
 

@@ -55,8 +55,8 @@ def test_what_only_some_runs_need_is_told_and_no_problem(tmp_path: Path) -> None
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.endswith("nothing is wrong\n")
     for line in (r"game +VizdoomTakeCover-v1 not installed \(optional\): .*pip install",
-                 r"game +CarRacing-v3$", r"mpi +not installed \(optional\): pip install mpi4py",
-                 r"s3 +not installed \(optional\): pip install boto3"):
+                 r"game +CarRacing-v3$", r"mpi +not installed \(optional\): .*\[mpi\]",
+                 r"s3 +not installed \(optional\): .*\[aws\]"):
         assert re.search(f"^{line}", result.stdout, re.MULTILINE), result.stdout
 
 

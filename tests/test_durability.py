@@ -221,7 +221,7 @@ def test_a_run_begins_where_cores_have_no_affinity(tmp_path: Path) -> None:
                "from worldmodels_repro.cores import usable_cores\n"
                "from worldmodels_repro.pool import Pool\n"
                "assert usable_cores() >= 1\n"
-               "Pool(0, print, ()).close()\n"
+               "Pool(lambda: print, 0).close()\n"
                "from pathlib import Path\n"
                "worldmodels_repro.verbs.doctor._machine()\n"
                "from worldmodels_repro.run import Run\n"

@@ -231,7 +231,7 @@ def test_the_filmed_episode_is_the_median_one(tiny_run: Path, tmp_path: Path,
                                               purpose: Literal["evaluation", "dream"]) -> None:
     run = Run(tmp_path, load_config(tiny_run / "config.yaml"))
     assert figures._typical(run, purpose) == episode_seed(run.config.evaluate.seed, purpose, 0)
-    judged = load_json(tiny_run / "evaluation" / "evaluation.json", dict)
+    judged = load_json(tiny_run / "evaluate" / "evaluation.json", dict)
     episodes = [{"seed": seed, "score": score, "steps": 1}
                 for seed, score in ((1, 9.0), (2, -5.0), (3, 700.0), (4, 8.0))]
     judged["episodes"]["agent"] = episodes if purpose == "evaluation" else []

@@ -77,9 +77,9 @@ def test_a_v_whose_sizes_do_not_fit_is_refused(sizes: dict[str, object], words: 
 
 
 @pytest.mark.parametrize(("text", "name", "words"), [
-    ("GAME = 1", "GAME", "a Game is needed"),
-    ("", "GAME", "nothing is called GAME"),
-    ("1 / 0", "GAME", "does not run (ZeroDivisionError"),
+    ("GAME = 1", "GAME", "is of type int, no game"),
+    ("", "GAME", "has no GAME"),
+    ("1 / 0", "GAME", "line 1: ZeroDivisionError (division by zero)"),
     ("from worldmodels_repro.envs.game import Game\nGAME = Game(name='x')", "GAME", "judge_id"),
 ])
 def test_a_game_file_that_is_none_is_refused_in_one_line(tmp_path: Path, text: str, name: str,

@@ -8,11 +8,11 @@ what is allowed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import core_schema
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -21,22 +21,31 @@ from worldmodels_repro.plugins import is_plugin
 from worldmodels_repro.presets import find_config
 
 
-def _one_of(*names: str) -> Callable[[str], str]:
-    """Checks a name: one of these, or the place of a user's own."""
+class _OneOf:
+    """Checks a name: one of these, or the place of a user's own; and says so in the schema."""
 
-    def check(name: str) -> str:
-        if name in names or is_plugin(name):
+    def __init__(self, *names: str):
+        self._names = names
+
+    def __call__(self, name: str) -> str:
+        if name in self._names or is_plugin(name):
             return name
-        raise ValueError(f"{name} is not known: {', '.join(names)} are, or path/to/file.py:NAME")
+        raise ValueError(f"{name!r} is not known: {', '.join(self._names)} are, or "
+                         "path/to/file.py:NAME")
 
-    return check
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return core_schema.no_info_after_validator_function(self, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "string", "anyOf": [{"enum": list(self._names)},
+                                            {"pattern": r"\.py:[A-Za-z_]\w*$"}]}
 
 
-Policy = Annotated[str, AfterValidator(_one_of("network", "brownian", "held", "controller"))]
-GameName = Annotated[str, AfterValidator(_one_of("car_racing", "take_cover"))]
+Policy = Annotated[str, _OneOf("network", "brownian", "held", "controller")]
+GameName = Annotated[str, _OneOf("car_racing", "take_cover")]
 Feature = Literal["z", "h", "c"]
 World = Literal["real", "dream"]
-TrackerName = Annotated[str, AfterValidator(_one_of("tensorboard", "wandb", "mlflow"))]
+TrackerName = Annotated[str, _OneOf("tensorboard", "wandb", "mlflow")]
 
 # How a key may differ from the one that artefacts were made with:
 SPEED: dict[str, Any] = {"resume": "speed"}  # never changes a result: free at any time

@@ -77,6 +77,9 @@ class Dreams(Protocol):
     def wake(self, row: int, z: np.ndarray, rng: np.random.Generator) -> None:
         """An episode begins in this row, at z (z,); what is drawn once a dream is drawn of rng."""
 
+    def resume(self, row: int, z: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+        """The dream in this row goes on from z (z,) and this state: no episode begins there."""
+
     def move(self, source: int, target: int) -> None:
         """The dream of one row goes on in another."""
 

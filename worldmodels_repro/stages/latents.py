@@ -18,19 +18,17 @@ from worldmodels_repro.data.episodes import (
     load_episode,
 )
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.frame import FRAME
-from worldmodels_repro.models.contracts import Representation, SeesFrames
+from worldmodels_repro.models.contracts import Representation
+from worldmodels_repro.models.encoding import Encoding
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import MIRRORED, Run
 from worldmodels_repro.storage import Arrays, load_npz, save_npz
 
-BATCH = 50  # frames an encoder call: episodes of 1,000 steps divide by it
-
 
 @dataclass(frozen=True, kw_only=True)
-class Encoding:
+class Job:
     """Where episodes lie, where latents go, and V."""
 
     rollouts: Path
@@ -53,11 +51,11 @@ def run(stage_run: Run) -> None:
     if stage_run.config.skip_bad_files:
         episodes = list(episode_lengths(rollouts, episodes, FRAMES, skip_bad=True))
     vision = load_vision(stage_run.path, stage_run.config.vae.layers).only_encoder()
-    encoding = Encoding(rollouts=rollouts, latents=folder, vision=vision,
-                        mirror=stage_run.config.vae.mirror)
+    job = Job(rollouts=rollouts, latents=folder, vision=vision,
+              mirror=stage_run.config.vae.mirror)
     waiting = [name for name in episodes if not _is_whole(episode_file(folder, name))]
     with (Progress("latents", len(episodes), "episodes", len(episodes) - len(waiting)) as progress,
-          Pool(encoding, stage_run.config.evolve.workers,
+          Pool(job, stage_run.config.evolve.workers,
                stage_run.config.evolve.hang_after) as pool):
         for _ in pool.map(waiting):
             stage_run.checkpoint("latents", every=MIRRORED)
@@ -78,28 +76,16 @@ def _is_whole(path: Path) -> bool:
 class Encodes:
     """A worker: encodes an episode and writes its latents."""
 
-    def __init__(self, encoding: Encoding):
-        self._encoding, self._encoder = encoding, encoding.vision.encoder(BATCH)
+    def __init__(self, job: Job):
+        self._job, self._encoding = job, Encoding(job.vision)
 
     def __call__(self, name: str) -> None:
         """The episode of this name."""
-        episode = load_episode(self._encoding.rollouts, name)
+        episode = load_episode(self._job.rollouts, name)
         frames = episode.pop("frames")
-        posteriors = encoded(self._encoder, frames, BATCH)
-        if self._encoding.mirror:
-            posteriors |= {f"mirrored_{part}": array for part, array in
-                           encoded(self._encoder, frames[:, :, ::-1], BATCH).items()}
-        save_npz(episode_file(self._encoding.latents, name), posteriors | episode)
-
-
-def encoded(encoder: SeesFrames, frames: np.ndarray, batch: int) -> Arrays:
-    """Posteriors of any number of frames (T, 64, 64, 3): ``mu`` and ``logvar`` (T, z), float16."""
-    padded = np.zeros((batch, *FRAME), np.uint8)
-    mus, logvars = [], []
-    for first in range(0, len(frames), batch):
-        part = frames[first:first + batch]
-        padded[:len(part)] = part
-        mu, logvar = encoder.encode(padded)
-        mus.append(mu[:len(part)].astype(np.float16))
-        logvars.append(logvar[:len(part)].astype(np.float16))
-    return {"mu": np.concatenate(mus), "logvar": np.concatenate(logvars)}
+        views = {"": frames} | ({"mirrored_": frames[:, :, ::-1]} if self._job.mirror else {})
+        latents: Arrays = {}
+        for prefix, view in views.items():
+            for part, array in zip(("mu", "logvar"), self._encoding.posteriors(view), strict=True):
+                latents[prefix + part] = array.astype(np.float16)  # (T, z)
+        save_npz(episode_file(self._job.latents, name), latents | episode)

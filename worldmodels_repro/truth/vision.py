@@ -15,12 +15,12 @@ import numpy as np
 
 from worldmodels_repro.envs.take_cover import Landmark, MarkedTakeCover
 from worldmodels_repro.models.contracts import Representation
+from worldmodels_repro.models.encoding import BATCH, Encoding
 from worldmodels_repro.policies.policy import Player
 
 EDGES = (30, 100, 200, 300, 400, 500)  # of the bins of distance, in the game's units
 NEAR = 48.0  # off the player's line: a fireball and the player are about that wide
 RING = 3  # of V's pixels
-BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,15 @@ def audit(vision: Representation, sightings: list[Sighting],
         whether a thing of this bin is near the player's line (NaN without both answers).
     """
     frames = np.stack([sighting.frame for sighting in sightings])
-    encoder, decoder = vision.encoder(BATCH), vision.decoder(BATCH)
-    latents, pictures = [], []
-    for first in range(0, len(frames), BATCH):
-        part = frames[first:first + BATCH]
-        padded = np.zeros((BATCH, *frames.shape[1:]), np.uint8)
+    mu, logvar = Encoding(vision).posteriors(frames)
+    decoder, pictures = vision.decoder(BATCH), []
+    for first in range(0, len(mu), BATCH):
+        padded = np.zeros((BATCH, mu.shape[1]), np.float32)
+        part = mu[first:first + BATCH]
         padded[:len(part)] = part
-        mu, logvar = encoder.encode(padded)
-        pictures.append(decoder.decode(mu.copy())[:len(part)].copy())
-        sample = mu + np.exp(0.5 * logvar) * rng.standard_normal(mu.shape, np.float32)
-        latents.append(sample[:len(part)])
-    z, seen = np.concatenate(latents), np.concatenate(pictures)
+        pictures.append(decoder.decode(padded)[:len(part)].copy())
+    seen = np.concatenate(pictures)
+    z = mu + np.exp(0.5 * logvar) * rng.standard_normal(mu.shape, np.float32)
     rows = []
     for nearest, farthest in itertools.pairwise(EDGES):
         pairs = [(contrast(frames[i].astype(np.float32), thing.cover),

@@ -38,6 +38,8 @@ VERBS: dict[str, Verb] = {
                 opens=False),
     "play": Verb("worldmodels_repro.verbs.play",
                  "watch the agent, or play, in the game or the dream"),
+    "truth": Verb("worldmodels_repro.verbs.truth",
+                  "measure what V sees and whether M's dream is true"),
     "results": Verb("worldmodels_repro.verbs.results", "print the results table", prints=True),
     "info": Verb("worldmodels_repro.verbs.info",
                  "print the resolved config and parameter counts", declares=False, prints=True),

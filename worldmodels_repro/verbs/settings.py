@@ -72,10 +72,12 @@ def _kind(field: dict[str, Any]) -> str:
         return " | ".join(map(str, field["enum"]))
     if "prefixItems" in field:
         return "[" + ", ".join(_kind(item) for item in field["prefixItems"]) + "]"
+    if "pattern" in field:
+        return "path/to/file.py:NAME"
     if field["type"] == "array":
         return f"list of {_kind(field['items'])}"
     if field["type"] == "object":
-        return f"{_kind(field['propertyNames'])}: {_kind(field['additionalProperties'])}"
+        return f"({_kind(field['propertyNames'])}): {_kind(field['additionalProperties'])}"
     bounds = [f"{sign} {field[name]:g}" for name, sign in (
         ("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
         if name in field]

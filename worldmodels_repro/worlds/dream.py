@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,6 +49,10 @@ class Dream:
     taken_actions: bool = False
     ending_weight: float | None = None
     dropout: float = 0.0
+
+    def told(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What M is told of actions."""
+        return game_named(self.game).told(self.taken_actions)
 
     @property
     def features(self) -> int:
@@ -115,7 +120,7 @@ class DreamWorld:
     def __init__(self, dream: Dream, slots: int):
         self.slots = slots
         self._game, self._starts = game_named(dream.game), dream.starts
-        self._told = self._game.told(dream.taken_actions)
+        self._told = dream.told()
         z = dream.memory.sizes["z"]
         self._mind = dream.memory.dream(slots, dream.temperature, dream.precision, dream.dropout)
         # Slots that are live have the first rows of the mind: idle ones cost nothing.
@@ -143,6 +148,11 @@ class DreamWorld:
         noise = rng.standard_normal(mu.shape, np.float32)
         self._mind.wake(int(self._row_of[slot]), mu + np.exp(0.5 * logvar) * noise, rng)
         self.age[slot] = 0
+
+    def resume(self, slot: int, seed: int, z: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+        """Dream on in a slot from z (z,) and M's state by name, as from a game that M followed."""
+        self.reset(slot, seed)
+        self._mind.resume(int(self._row_of[slot]), z, state)
 
     def rest(self, slot: int) -> None:
         """Nothing more to dream in this slot."""

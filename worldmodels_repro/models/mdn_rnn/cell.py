@@ -51,6 +51,10 @@ class Cell:
         """An episode begins in this row: h_0 = c_0 = 0."""
         self._joined[row] = self.h[row] = self.c[row] = 0.0
 
+    def put(self, row: int, h: np.ndarray, c: np.ndarray) -> None:
+        """This row's state is h, c (units,)."""
+        self.h[row], self.c[row], self._fed_back[row] = h, c, h
+
     def move(self, source: int, target: int) -> None:
         """The episode of one row goes on in another."""
         for array in (self._joined, self.h, self.c):

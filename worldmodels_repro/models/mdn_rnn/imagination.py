@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from worldmodels_repro.models.mdn_rnn.cell import Cell
@@ -77,6 +79,13 @@ class Imagination:
                 part[row] = kept(rng, self._dropout, part[row].shape)
         if self._restart:
             self._cell.inputs[row, -1] = 1.0
+
+    def resume(self, row: int, z: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+        """The dream in this row goes on from z (z,) and h, c (units,): no episode begins there."""
+        self._cell.put(row, state["h"], state["c"])
+        self.z[row] = z
+        if self._restart:
+            self._cell.inputs[row, -1] = 0.0
 
     def move(self, source: int, target: int) -> None:
         """The dream of one row goes on in another."""
