@@ -209,7 +209,7 @@ def test_all_runs_every_stage_and_prints_the_results(tiny_run: Path, tmp_path: P
     assert result.returncode == 0, result.stderr
     for stage in ("rollouts", "vae", "latents", "memory", "evolve"):
         assert f"{stage}: done already" in result.stderr
-    assert "final.gif" in result.stdout and "core-hours" in result.stdout
+    assert "final.webp" in result.stdout and "core-hours" in result.stdout
     line = refused(command("all", TINY, "--run", run, "--set", "vae.z=16"))
     assert "vae.z" in line
 

@@ -75,7 +75,8 @@ def _kind(field: dict[str, Any]) -> str:
     if field["type"] == "array":
         return f"list of {_kind(field['items'])}"
     if field["type"] == "object":
-        return f"{_kind(field['propertyNames'])}: {_kind(field['additionalProperties'])}"
+        names = field.get("propertyNames", {"type": "string"})  # any text goes without saying
+        return f"{_kind(names)}: {_kind(field['additionalProperties'])}"
     bounds = [f"{sign} {field[name]:g}" for name, sign in (
         ("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
         if name in field]
