@@ -19,12 +19,12 @@ from worldmodels_repro.config import Memory, Rollouts, load_config
 from worldmodels_repro.data.sequences import Sequences
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.envs.take_cover import SCREEN, TakeCover
-from worldmodels_repro.figures.held_out import Mixture
 from worldmodels_repro.models.mdn_rnn.cell import Recurrence
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.vae.programs import Encoder
 from worldmodels_repro.models.vae.vision import Vision
 from worldmodels_repro.policies.agent import Controllers
+from worldmodels_repro.report.held_out import Mixture
 from worldmodels_repro.run import Run
 from worldmodels_repro.stages import memory as train_memory
 from worldmodels_repro.stages import rollouts

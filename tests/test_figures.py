@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,10 +19,12 @@ from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.figures.held_out import held_out_episode, moments
-from worldmodels_repro.figures.layout import spread_out
+from worldmodels_repro.figures.curves import draw_memory_curves
+from worldmodels_repro.figures.style import paper, save
 from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import UniformlyRandom
+from worldmodels_repro.report.held_out import held_out_episode, moments
+from worldmodels_repro.report.layout import spread_out
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.stages import figures
@@ -62,6 +67,55 @@ def test_figure_is_there(drawn: Path, name: str) -> None:
     if name not in ("reconstructions", "dream_frames"):
         edge = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
         assert (edge > 250).all()
+
+
+def _plain(value: Any) -> bool:
+    """Whether a table holds nothing but numbers, words, and arrays of numbers."""
+    if isinstance(value, dict):
+        return all(type(name) is str and _plain(inner) for name, inner in value.items())
+    if isinstance(value, list):
+        return all(map(_plain, value))
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "iuf"
+    return value is None or type(value) in (bool, int, float, str)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_from_its_table_alone(drawn: Path, tmp_path: Path, name: str) -> None:
+    """Tables of numbers draw the same pixels after they have been JSON."""
+    figure = FIGURES[name]
+    table = figure.table(Run(drawn, load_config(drawn / "config.yaml")))
+    assert _plain(table)
+    if name not in ("reconstructions", "dream_frames", "latents"):  # those hold arrays
+        table = json.loads(json.dumps(table, allow_nan=False))
+    with paper():
+        save(figure.draw(table), tmp_path, name)
+    file = f"{name}.png"
+    assert (tmp_path / file).read_bytes() == (drawn / "figures" / file).read_bytes()
+
+
+@pytest.mark.parametrize(("heads", "labels"), [
+    ((), ["NLL"]), (("endings",), ["NLL", "endings"]), (("reward",), ["NLL", "reward"]),
+    (("endings", "reward"), ["NLL", "endings", "reward"])])
+def test_a_head_that_memory_lacks_has_no_panel(heads: tuple[str, ...], labels: list[str]) -> None:
+    figure = draw_memory_curves({
+        "step": [10, 20], "nll": {"training": [2.0, 1.0], "held_out": [2.5, 1.5]},
+        "endings": {"recall": [None, 0.5], "precision": [None, 1.0]} if "endings" in heads
+        else None,
+        "reward": {"training": [0.2, 0.1], "held_out": [0.3, 0.2]} if "reward" in heads
+        else None})
+    assert len(figure.axes) == len(labels)
+    assert all(label in ax.get_ylabel() for label, ax in zip(labels, figure.axes, strict=True))
+
+
+def test_tables_are_read_without_what_draws_them() -> None:
+    code = ("import importlib, pkgutil, sys; from worldmodels_repro import report\n"
+            "names = [each.name for each in pkgutil.iter_modules(report.__path__)]\n"
+            "for name in names: importlib.import_module(f'{report.__name__}.{name}')\n"
+            "print(len(names), {'matplotlib', 'sklearn'} & set(sys.modules))")
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    count, loaded = told.stdout.split(maxsplit=1)
+    assert int(count) > 5 and loaded == "set()\n"
 
 
 @pytest.mark.parametrize("name", [*FILMS, "dream"])

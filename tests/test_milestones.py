@@ -14,7 +14,7 @@ from worldmodels_repro.cli import main
 from worldmodels_repro.cloud.bill import core_hour
 from worldmodels_repro.cloud.prices import load_prices
 from worldmodels_repro.config import load_config
-from worldmodels_repro.report.milestones import milestones, table
+from worldmodels_repro.report.milestones import table, text
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import load_json, save_csv, save_json, save_json_lines
 
@@ -34,7 +34,7 @@ def test_milestones_by_hand(tmp_path: Path) -> None:
     save_json_lines(run.folder("evolve") / "evaluations.jsonl", [
         {"generation": n, "episodes": 10, "mean": mean, "std": 1.0, "steps": 500_000}
         for n, mean in ((2, 845.0), (4, 890.0), (9, 950.0))])
-    rows = milestones(run)
+    rows = table(run)
     # An hour of rollouts and V on two cores, an hour of training, a quarter of one of validation.
     assert rows[0] == {"score": 800.0, "generation": 2, "steps": 2_505_000, "core_hours": 4.5}
     # Generation 4: two hours of training, and half an hour of two validations.
@@ -44,7 +44,7 @@ def test_milestones_by_hand(tmp_path: Path) -> None:
     assert rows[3] == {"score": 900.0, "generation": None, "steps": None, "core_hours": None}
     dollar, _ = core_hour(load_prices())
     assert dollar == load_prices().hour("c7a.16xlarge", False) / 64
-    lines = [line.split() for line in table(run, rows, dollar, "a machine").splitlines()[1:]]
+    lines = [line.split() for line in text(rows, "real", dollar, "a machine").splitlines()[1:]]
     assert lines[0] == ["800", "2", "2,505,000", "4.50", f"{4.5 * dollar:.2f}"]
     assert lines[3] == ["900", "-"]
 

@@ -1,1 +1,1 @@
-"""What the figures stage draws with: each function turns a run folder into one figure."""
+"""What the figures stage draws with: each function turns a table into one figure."""

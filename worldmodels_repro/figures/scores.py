@@ -9,8 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from worldmodels_repro.envs.registry import game_named
-from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.style import (
     BLUE,
     COLUMN,
@@ -19,71 +17,53 @@ from worldmodels_repro.figures.style import (
     VERMILION,
     new_figure,
 )
-from worldmodels_repro.records import Evaluation, Judgement, Summary
-from worldmodels_repro.run import Run
-from worldmodels_repro.storage import load_csv, load_json, load_json_lines, needed
+from worldmodels_repro.records import Judgement, Summary
+from worldmodels_repro.tables import Generations
 
 
-def generations(run: Run) -> Figure:
-    """Best, mean and worst return of each generation, and the CMA mean on tracks of its own.
+def draw_generations(table: Generations) -> Figure:
+    """Best, mean and worst return of each generation, and the CMA mean on seeds of its own.
 
-    The dark band is one standard deviation over the population; error bars are 95 % intervals
-    of the mean over the evaluation's episodes (normal). The upper axis counts the steps of the
-    game that candidates have played.
-
-    Raises:
-        UserError: no generation has been played.
+    The dark band is one standard deviation over the population; error bars are 95 % intervals.
+    The upper axis counts the steps that candidates have played.
     """
-    folder = run.folder("evolve")
-    path = needed(folder / "generations.csv", "evolve")
-    rows = load_csv(path, "generation", "best", "mean", "std", "worst", "steps")
-    if not rows:
-        raise UserError(f"{path} holds no generation yet")
-    table = {name: np.array([row[name] for row in rows], float)
-             for name in ("generation", "best", "mean", "std", "worst", "steps")}
+    x, best, mean, std, worst, steps = (np.array(column, float) for column in (
+        table["generation"], table["best"], table["mean"], table["std"], table["worst"],
+        table["steps"]))
     figure = new_figure(COLUMN, 2.5)
     ax = figure.subplots()
-    x = table["generation"]
     line = 1.2 if len(x) <= 200 else 0.6
-    ax.fill_between(x, table["worst"], table["best"], color=BLUE, alpha=0.15, linewidth=0,
-                    label="worst to best")
-    ax.fill_between(x, np.maximum(table["mean"] - table["std"], table["worst"]),
-                    np.minimum(table["mean"] + table["std"], table["best"]), color=BLUE,
+    ax.fill_between(x, worst, best, color=BLUE, alpha=0.15, linewidth=0, label="worst to best")
+    ax.fill_between(x, np.maximum(mean - std, worst), np.minimum(mean + std, best), color=BLUE,
                     alpha=0.25, linewidth=0, label="mean ± std")
-    ax.plot(x, table["best"], color=BLUE, linewidth=0.5 * line)
-    ax.plot(x, table["mean"], color=BLUE, linewidth=line, label="population's mean")
-    evaluations = load_json_lines(folder / "evaluations.jsonl", Evaluation)
-    if evaluations:
-        few = len(evaluations) <= 20
-        spread = [1.96 * row["std"] / np.sqrt(row["episodes"]) for row in evaluations]
-        ax.errorbar([row["generation"] for row in evaluations],
-                    [row["mean"] for row in evaluations], spread, color=VERMILION, fmt="o",
+    ax.plot(x, best, color=BLUE, linewidth=0.5 * line)
+    ax.plot(x, mean, color=BLUE, linewidth=line, label="population's mean")
+    validations = table["validations"]
+    if validations:
+        few = len(validations) <= 20
+        ax.errorbar([row["generation"] for row in validations],
+                    [row["mean"] for row in validations],
+                    [row["interval"] for row in validations], color=VERMILION, fmt="o",
                     markersize=3 if few else 1.5, elinewidth=0.8 if few else 0.5,
                     capsize=1.5 if few else 0.0, label="CMA mean, other seeds",
                     clip_on=False, zorder=3)
-    _solved_line(ax, game_named(run.config.game).solved)
+    _solved_line(ax, table["solved"])
     ax.set(xlabel="generation", ylabel="return of an episode", xlim=(0, x[-1]))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    _steps_axis(ax, x, table["steps"],
-                "the dream" if run.config.evolve.world == "dream" else "the game")
+    _steps_axis(ax, x, steps, "the dream" if table["world"] == "dream" else "the game")
     figure.legend(loc="outside lower center", ncols=2, columnspacing=1.2)
     return figure
 
 
-def evaluation(run: Run) -> Figure:
-    """Every held-out episode's score, with each player's mean and its 95 % bootstrap interval.
-
-    Raises:
-        UserError: nothing has been evaluated.
-    """
-    result = load_json(needed(run.folder("evaluate") / "evaluation.json", "evaluate"), Judgement)
-    players = list(result["results"])
+def draw_evaluation(table: Judgement) -> Figure:
+    """Every held-out episode's score, with each player's mean and its 95 % bootstrap interval."""
+    players = list(table["results"])
     figure = new_figure(COLUMN, 0.8 + 0.5 * len(players))
     ax = figure.subplots()
     rng = np.random.default_rng(0)
     for place, player in enumerate(players):
-        row = result["results"][player]
-        scores = np.array([episode["score"] for episode in result["episodes"][player]])
+        row = table["results"][player]
+        scores = np.array([episode["score"] for episode in table["episodes"][player]])
         color = BLUE if player == "agent" else ORANGE
         ax.scatter(scores, place + rng.uniform(0.0, 0.28, len(scores)), s=7, color=color,
                    alpha=0.55, linewidth=0)
@@ -93,10 +73,10 @@ def evaluation(run: Run) -> Figure:
         ax.annotate(f"{row['mean']:.0f}".replace("-", "\N{MINUS SIGN}"),
                     (max(row["ci95"][1], row["mean"]), above), (5, 0), fontsize=7,
                     textcoords="offset points", ha="left", va="center")
-    _solved_line(ax, result["solved"], upright=True)
+    _solved_line(ax, table["solved"], upright=True)
     ax.set(xlabel="score of an episode", ylim=(len(players) - 0.6, -0.5),
            yticks=range(len(players)),
-           yticklabels=[f"{player}\n{_count(result['results'][player])}" for player in players])
+           yticklabels=[f"{player}\n{_count(table['results'][player])}" for player in players])
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
     return figure

@@ -1,1 +1,1 @@
-"""What a run came to, as tables."""
+"""What a run came to, as tables: plain data, for figures, pages and ``results --json``."""

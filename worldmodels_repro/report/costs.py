@@ -15,7 +15,7 @@ from worldmodels_repro.storage import load_csv, load_json, load_json_lines
 
 
 class Cost(TypedDict):
-    """What one stage took."""
+    """What one stage took: seconds, and counts of what they went into."""
 
     stage: str
     done: bool
@@ -23,7 +23,7 @@ class Cost(TypedDict):
     spent: dict[str, int]
 
 
-def costs(stage_run: Run) -> list[Cost]:
+def table(stage_run: Run) -> list[Cost]:
     """A row for every stage that has been run."""
     rows: list[Cost] = []
     for name, stage in STAGES.items():
@@ -40,8 +40,8 @@ def costs(stage_run: Run) -> list[Cost]:
     return rows
 
 
-def table(rows: list[Cost]) -> str:
-    """The rows as a plain table; times are h:mm:ss."""
+def text(rows: list[Cost]) -> str:
+    """The rows in lines; times are h:mm:ss."""
     lines = [f"{'stage':10s}{'time':>9s}"]
     for row in rows:
         spent = ", ".join(f"{count:,} {unit}" for unit, count in row["spent"].items())

@@ -1,6 +1,8 @@
-"""What the judge wrote, and how it is shown."""
+"""What the judge wrote, and how it is told."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.records import Judgement, Summary
@@ -8,8 +10,8 @@ from worldmodels_repro.run import Run
 from worldmodels_repro.storage import load_json
 
 
-def judgement(stage_run: Run) -> Judgement:
-    """What the judge wrote.
+def table(stage_run: Run) -> Judgement:
+    """What the judge wrote: by player, every held-out episode and what they come to.
 
     Raises:
         UserError: nothing yet, or it is at work.
@@ -21,10 +23,9 @@ def judgement(stage_run: Run) -> Judgement:
     return load_json(written, Judgement)
 
 
-def table(stage_run: Run) -> str:
-    """The results as a plain table."""
-    result = judgement(stage_run)
-    lines = [f"{result['environment']}, unmodified, held-out episodes ({stage_run.path})",
+def text(result: Judgement, run: Path) -> str:
+    """The results of the run at this place, in lines."""
+    lines = [f"{result['environment']}, unmodified, held-out episodes ({run})",
              f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval",
              *_rows(result["results"])]
     if "dream" in result:

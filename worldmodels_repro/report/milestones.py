@@ -22,7 +22,7 @@ class Milestone(TypedDict):
     core_hours: float | None
 
 
-def milestones(stage_run: Run) -> list[Milestone]:
+def table(stage_run: Run) -> list[Milestone]:
     """A row for each of the game's milestones.
 
     The score is the mean over the validation tracks, or dreams where means are evaluated in those.
@@ -39,17 +39,16 @@ def milestones(stage_run: Run) -> list[Milestone]:
     return rows
 
 
-def table(stage_run: Run, rows: list[Milestone], dollars: float | None = None,
-          basis: str = "") -> str:
-    """The rows as a plain table, "-" where a score was not reached.
+def text(rows: list[Milestone], world: str, dollars: float | None = None, basis: str = "") -> str:
+    """The rows in lines, "-" where a score was not reached.
 
     Args:
-        stage_run: whose they are.
-        rows: from :func:`milestones`.
+        rows: from :func:`table`.
+        world: where the means were evaluated, ``real`` or ``dream``.
         dollars: of a core-hour, for a column of its own.
         basis: where that price is from.
     """
-    scored = "in dream" if stage_run.config.evolve.worlds[1] == "dream" else "validated"
+    scored = "in dream" if world == "dream" else "validated"
     head = f"{scored:9s}{'generation':>12s}{'steps':>14s}{'core-hours':>12s}"
     lines = [head if dollars is None else
              f"{head}{'dollars':>9s}   at ${dollars:.3f} a core-hour ({basis})"]

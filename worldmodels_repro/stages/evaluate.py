@@ -20,7 +20,7 @@ from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import Score
-from worldmodels_repro.report.judgement import table
+from worldmodels_repro.report import judgement
 from worldmodels_repro.run import Run, versions
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.statistics import summary
@@ -97,7 +97,7 @@ def run(stage_run: Run) -> None:
         **dreamt,
     })
     stage_run.finish("evaluate")
-    print(table(stage_run))
+    print(judgement.text(judgement.table(stage_run), stage_run.path))
 
 
 class PlaysRandomly:

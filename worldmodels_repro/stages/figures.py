@@ -10,18 +10,18 @@ from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from matplotlib.figure import Figure
 
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.figures.curves import memory_curves, vae_curves
-from worldmodels_repro.figures.frames import reconstructions
-from worldmodels_repro.figures.latents import latents
-from worldmodels_repro.figures.predictions import dream_frames, predictions
-from worldmodels_repro.figures.scores import evaluation, generations
+from worldmodels_repro.figures.curves import draw_memory_curves, draw_vae_curves
+from worldmodels_repro.figures.frames import draw_frame_rows
+from worldmodels_repro.figures.latents import draw_latents
+from worldmodels_repro.figures.predictions import draw_predictions
+from worldmodels_repro.figures.scores import draw_evaluation, draw_generations
 from worldmodels_repro.figures.style import paper, save
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.policies.agent import Controllers, SeeingAgent
@@ -29,6 +29,12 @@ from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import JudgedEpisode, Judgement
+from worldmodels_repro.report import judgement
+from worldmodels_repro.report.curves import memory_curves, vae_curves
+from worldmodels_repro.report.frames import dream_frames, reconstructions
+from worldmodels_repro.report.generations import generations
+from worldmodels_repro.report.latents import latents
+from worldmodels_repro.report.predictions import predictions
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import load_json, load_npz, needed
@@ -38,10 +44,26 @@ from worldmodels_repro.worlds.agent import Agent, load_agent
 from worldmodels_repro.worlds.dream import load_dream
 from worldmodels_repro.worlds.episodes import Policy
 
-FIGURES: dict[str, Callable[[Run], Figure]] = {
-    "vae_curves": vae_curves, "reconstructions": reconstructions, "latents": latents,
-    "memory_curves": memory_curves, "predictions": predictions, "dream_frames": dream_frames,
-    "generations": generations, "evaluation": evaluation,
+Table = TypeVar("Table")
+
+
+class Drawing:
+    """One figure: ``table`` reads what of a run it shows, ``draw`` draws just that."""
+
+    def __init__(self, table: Callable[[Run], Table], draw: Callable[[Table], Figure]):
+        self.table: Callable[[Run], Any] = table
+        self.draw: Callable[[Any], Figure] = draw
+
+
+FIGURES: dict[str, Drawing] = {
+    "vae_curves": Drawing(vae_curves, draw_vae_curves),
+    "reconstructions": Drawing(reconstructions, draw_frame_rows),
+    "latents": Drawing(latents, draw_latents),
+    "memory_curves": Drawing(memory_curves, draw_memory_curves),
+    "predictions": Drawing(predictions, draw_predictions),
+    "dream_frames": Drawing(dream_frames, draw_frame_rows),
+    "generations": Drawing(generations, draw_generations),
+    "evaluation": Drawing(judgement.table, draw_evaluation),
 }
 MAX_STEPS = 2100  # the longest film
 
@@ -72,8 +94,8 @@ def run(stage_run: Run) -> None:
                 progress.say(f"{name}: skipped, {error}")
             progress.add()
 
-        for name, figure in FIGURES.items():
-            attempt(name, partial(_draw, stage_run, folder, name, figure))
+        for name, drawing in FIGURES.items():
+            attempt(name, partial(_draw, stage_run, folder, name, drawing))
         for name, cast in FILMS.items():
             attempt(name, partial(_film, stage_run, folder, name, cast))
         attempt("dream", partial(_film_dream, stage_run, folder))
@@ -83,9 +105,9 @@ def run(stage_run: Run) -> None:
                         + stage_run.command("rollouts") + ", then the stages after it")
 
 
-def _draw(stage_run: Run, folder: Path, name: str, figure: Callable[[Run], Figure]) -> str:
+def _draw(stage_run: Run, folder: Path, name: str, drawing: Drawing) -> str:
     with paper():
-        save(figure(stage_run), folder, name)
+        save(drawing.draw(drawing.table(stage_run)), folder, name)
     return f"{folder / name}.png"
 
 

@@ -69,9 +69,9 @@ def scores(game: Game, dream: Dream, agent: Agent | None, episodes: int,
     world = FramesWorld(game, 1, "fast")
     dreamt, played = ([episode_seed(seed, purpose, k) for k in range(episodes)]
                       for purpose in ("dream", "validation"))
-    blind = {name: EachEpisode(partial(make, game), 1) for name, make in BLIND.items()}
-    pairs: dict[str, tuple[Policy, Policy]] = {name: (policy, policy)
-                                               for name, policy in blind.items()}
+    pairs: dict[str, tuple[Policy, Policy]] = {
+        name: (EachEpisode(partial(make, game), 1), EachEpisode(partial(make, game), 1))
+        for name, make in BLIND.items()}
     if agent is not None:
         pairs["the agent"] = (Controllers(agent.body, agent.weights[None], episodes),
                               SeeingAgent(agent))

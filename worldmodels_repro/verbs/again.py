@@ -10,7 +10,7 @@ import shutil
 
 from worldmodels_repro.config import check_config
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.report.judgement import judgement
+from worldmodels_repro.report import judgement
 from worldmodels_repro.run import Run
 from worldmodels_repro.stages import evaluate
 from worldmodels_repro.statistics import summary
@@ -49,4 +49,4 @@ def run(stage_run: Run) -> None:
 def _scores(judged: Run) -> dict[int, float]:
     """The agent's scores by the seeds of their tracks."""
     return {row["seed"]: row["score"]
-            for row in judgement(judged)["episodes"]["agent"]}
+            for row in judgement.table(judged)["episodes"]["agent"]}

@@ -30,7 +30,7 @@ def run(stage_run: Run, json: bool = False, prices: bool = False) -> None:
 def _as_text(stage_run: Run, prices: bool) -> str:
     from worldmodels_repro.report import costs, judgement, milestones
 
-    scores = judgement.table(stage_run)
+    scores = judgement.text(judgement.table(stage_run), stage_run.path)
     dollars, basis, bill = None, "", []
     if prices:
         from worldmodels_repro.cloud import bill as money
@@ -38,20 +38,19 @@ def _as_text(stage_run: Run, prices: bool) -> str:
 
         dollars, basis = money.core_hour(load_prices())
         bill = ["\n".join(money.price_of(stage_run.path, load_prices()))]
-    reached = milestones.table(stage_run, milestones.milestones(stage_run), dollars, basis)
-    return "\n\n".join([scores, costs.table(costs.costs(stage_run)), reached,
+    reached = milestones.text(milestones.table(stage_run), stage_run.config.evolve.worlds[1],
+                              dollars, basis)
+    return "\n\n".join([scores, costs.text(costs.table(stage_run)), reached,
                         _pictures(stage_run), *bill])
 
 
 def _as_json(stage_run: Run, prices: bool) -> str:
-    from worldmodels_repro.report.costs import costs
-    from worldmodels_repro.report.judgement import judgement
-    from worldmodels_repro.report.milestones import milestones
+    from worldmodels_repro.report import costs, judgement, milestones
 
     told: dict[str, Any] = {
         "run": str(stage_run.path),
-        **{key: value for key, value in judgement(stage_run).items() if key != "episodes"},
-        "stages": costs(stage_run), "milestones": milestones(stage_run),
+        **{key: value for key, value in judgement.table(stage_run).items() if key != "episodes"},
+        "stages": costs.table(stage_run), "milestones": milestones.table(stage_run),
         "figures": [str(path) for path in _drawn(stage_run)],
     }
     if prices:

@@ -13,7 +13,7 @@ from worldmodels_repro.config import check_config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import Summary
-from worldmodels_repro.report.judgement import judgement
+from worldmodels_repro.report import judgement
 from worldmodels_repro.run import Run, versions
 from worldmodels_repro.stages import evaluate, evolve
 from worldmodels_repro.storage import save_json, write_atomically
@@ -44,7 +44,7 @@ def run(stage_run: Run, temperatures: list[float], generations: int | None = Non
             evaluate.run(one)
             rows.append(_row(one))
             progress.add()
-    judged = judgement(stage_run)
+    judged = judgement.table(stage_run)
     random = judged["results"].get("random")
     folder = stage_run.folder("evaluate")
     save_json(folder / "temperatures.json", {
@@ -85,7 +85,7 @@ def _inner_run(stage_run: Run, temperature: float, generations: int | None) -> R
 
 
 def _row(inner: Run) -> dict[str, Any]:
-    judged = judgement(inner)
+    judged = judgement.table(inner)
     return {"temperature": inner.config.evolve.temperature,
             "generations": inner.config.evolve.generations,
             "chosen": judged["agent"]["generation"],

@@ -1,0 +1,138 @@
+"""The tables that figures are drawn from: plain data, read by ``report/``, drawn by ``figures/``.
+
+What is numbers alone is lists, and so is JSON; None stands where nothing was measured. Pictures
+and clouds of points are arrays. The judge's scores are drawn from ``records.Judgement`` as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import numpy as np
+
+Column = list[float | None]
+
+
+class Curve(TypedDict):
+    """One quantity as training goes on, on training and on held-out data."""
+
+    training: Column
+    held_out: Column
+
+
+class VaeCurves(TypedDict):
+    """V's loss and its two terms, each a frame's, by epoch.
+
+    The reconstruction error is the sum of squared errors over a frame's 64x64x3 numbers; KL and
+    the tolerance are in nats; the loss adds max(KL, tolerance) (appendix A.1).
+    """
+
+    epoch: Column
+    loss: Curve
+    reconstruction: Curve
+    kl: Curve
+    tolerance: float
+
+
+class Endings(TypedDict):
+    """How M's ending head does on held-out data: shares, from 0 to 1."""
+
+    recall: Column
+    precision: Column
+
+
+class MemoryCurves(TypedDict):
+    """M's losses by gradient step.
+
+    The negative log-likelihood of the next latent is in nats a dimension. A head that M lacks is
+    None; the reward head's loss is its squared error.
+    """
+
+    step: Column
+    nll: Curve
+    endings: Endings | None
+    reward: Curve | None
+
+
+class FrameRows(TypedDict):
+    """Frames in rows: name -> (n, 64, 64, 3) uint8, all of the same n; titles of the n columns."""
+
+    rows: dict[str, np.ndarray]
+    titles: list[str]
+
+
+class LatentMap(TypedDict):
+    """Frames of all episodes on a plane, with what was going on around them.
+
+    Attributes:
+        points: (n, 2), without a unit.
+        action_name, action: what the first number of an action is; (n,) that number.
+        score: (n,) return up to the frame.
+        pace: (n,) mean reward of a step, within half a second of the frame.
+        picked, frames: (k,) which points are shown as frames; (k, 64, 64, 3) uint8, those.
+        apart: the least distance of two of those along the axis in which they differ more, as a
+            share of the plane.
+    """
+
+    points: np.ndarray
+    action_name: str
+    action: np.ndarray
+    score: np.ndarray
+    pace: np.ndarray
+    picked: np.ndarray
+    frames: np.ndarray
+    apart: float
+
+
+class Expectation(TypedDict):
+    """One of z's dimensions (from 0) as M expects it and as V has it, a number a step.
+
+    Attributes:
+        mean, low, high: of M's mixture: its mean, less and plus one standard deviation.
+        posterior, draw: of V: the posterior's mean, and the draw of it that M is fed.
+    """
+
+    dimension: int
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+    posterior: list[float]
+    draw: list[float]
+
+
+class Predictions(TypedDict):
+    """Steps of an episode, and some of z's dimensions at each."""
+
+    step: list[int]
+    dimensions: list[Expectation]
+
+
+class Validation(TypedDict):
+    """The CMA mean on seeds of its own: its mean return, and half of that mean's 95 % interval."""
+
+    generation: int
+    mean: float
+    interval: float
+
+
+class Generations(TypedDict):
+    """Returns of each generation's candidates, and how the CMA mean fared.
+
+    Attributes:
+        generation: its number.
+        best, mean, std, worst: over the population, each candidate's mean over its episodes.
+        steps: that its candidates played.
+        validations: of the CMA mean.
+        world: where C evolves, ``real`` or ``dream``.
+        solved: the return that counts as solved.
+    """
+
+    generation: list[float]
+    best: list[float]
+    mean: list[float]
+    std: list[float]
+    worst: list[float]
+    steps: list[float]
+    validations: list[Validation]
+    world: str
+    solved: float
