@@ -99,26 +99,18 @@ def test_crop_cuts_the_instruments_off_and_averages_areas():
     frame = np.zeros((96, 96, 3), np.uint8)
     frame[84:] = 255  # the instruments
     frame[:84, :48] = 100
-    out = np.empty((64, 64, 3), np.uint8)
-    assert crop_and_resize(frame, out) is out
+    out = crop_and_resize(frame)
+    assert (out.shape, out.dtype) == ((64, 64, 3), np.uint8)
     assert (out[:, :32] == 100).all()
     assert (out[:, 32:] == 0).all()
-    np.testing.assert_array_equal(crop_and_resize(frame), out)
 
 
 @pytest.mark.parametrize(
-    ("frame", "out"),
-    [
-        (np.zeros((64, 64, 3), np.uint8), None),
-        (np.zeros((96, 96, 3), np.float32), None),
-        (np.zeros((96, 96, 3), np.uint8), np.zeros((3, 64, 64), np.uint8)),
-        (np.zeros((96, 96, 3), np.uint8), np.zeros((64, 64, 3), np.float32)),
-        (np.zeros((96, 96, 3), np.uint8), np.zeros((64, 64, 6), np.uint8)[..., ::2]),
-    ],
+    "frame", [np.zeros((64, 64, 3), np.uint8), np.zeros((96, 96, 3), np.float32)]
 )
-def test_crop_refuses_other_shapes(frame, out):
+def test_crop_refuses_other_shapes(frame: np.ndarray) -> None:
     with pytest.raises(ValueError, match="must be"):
-        crop_and_resize(frame, out)
+        crop_and_resize(frame)
 
 
 def test_gymnasiums_instruments_do_not_show():
@@ -182,39 +174,24 @@ def test_a_seed_gives_the_same_frames_after_other_episodes():
 
 
 def test_environments_do_not_influence_each_other():
-    batch = np.zeros((3, 64, 64, 3), np.uint8)
-    envs = [FastCarRacing() for _ in batch]
+    envs = [FastCarRacing() for _ in range(3)]
     alone = [play(env, seed, 80) for seed, env in enumerate(envs)]
     rngs = [np.random.default_rng(seed) for seed in range(3)]
-    for seed, env in enumerate(envs):
-        env.frame_into(batch[seed])
-        env.reset(seed=seed)
+    seen = [env.reset(seed=seed)[0] for seed, env in enumerate(envs)]
     for k in range(80):
-        np.testing.assert_array_equal(batch, np.stack([frames[k] for frames in alone]))
-        for env, rng, row in zip(envs, rngs, batch, strict=True):
-            observation = env.step(rng.uniform([-1, 0, 0], [1, 1, 0.2]).astype(np.float32))[0]
-            assert observation.ctypes.data == row.ctypes.data
+        np.testing.assert_array_equal(seen, [frames[k] for frames in alone])
+        seen = [env.step(rng.uniform([-1, 0, 0], [1, 1, 0.2]).astype(np.float32))[0]
+                for env, rng in zip(envs, rngs, strict=True)]
         if k == 40:
             envs[0].close()
-    np.testing.assert_array_equal(batch, np.stack([frames[80] for frames in alone]))
-
-
-def test_frame_into_refuses_what_does_not_fit_and_can_be_undone():
-    env = FastCarRacing()
-    with pytest.raises(ValueError, match="out must be"):
-        env.frame_into(np.zeros((96, 96, 3), np.uint8))
-    row = np.zeros((64, 64, 3), np.uint8)
-    env.frame_into(row)
-    assert env.reset(seed=0)[0] is row
-    env.frame_into(None)
-    assert env.step(np.zeros(3, np.float32))[0] is not row
+    np.testing.assert_array_equal(seen, [frames[80] for frames in alone])
 
 
 def test_memory_of_an_environment():
     env = FastCarRacing()
     for seed in range(20):
         env.reset(seed=seed)
-    assert env._texture.nbytes <= 2_500_000
+    assert env._texture._memory.nbytes + env._texture.canvas.nbytes <= 2_500_000
 
 
 def test_touched_tiles_change_colour_in_the_picture():
