@@ -36,8 +36,6 @@ class Game:
         taken: actions (..., A) -> one for all that the game does not tell apart.
         mirrored: actions (..., A) -> what they are in the game's mirror image; None where left and
             right are not alike.
-        landmarks: an environment of frames that also says where the things are that C must see,
-            for the V-audit; None where the game does not tell.
         solved: the score that counts as solved.
         milestones: scores on the way, whose price is worth knowing.
         max_steps: the longest episode that is judged.
@@ -57,7 +55,6 @@ class Game:
     squash: Callable[[np.ndarray], np.ndarray] | None = None
     taken: Callable[[np.ndarray], np.ndarray] = lambda actions: actions
     mirrored: Callable[[np.ndarray], np.ndarray] | None = None
-    landmarks: Callable[[], Any] | None = None
     milestones: tuple[float, ...] = ()
     max_steps: int = 1000
     keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)

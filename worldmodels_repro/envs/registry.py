@@ -58,7 +58,6 @@ GAMES: dict[str, Game] = {game.name: game for game in (
         squash=lambda outputs: outputs.astype(np.float32),
         taken=take_cover.thirds,
         mirrored=np.negative,
-        landmarks=take_cover.marked_take_cover,
         solved=750.0,
         milestones=(400.0, 750.0, 1000.0),
         max_steps=take_cover.MAX_TICS,

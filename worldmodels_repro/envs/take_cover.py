@@ -6,7 +6,6 @@ the paper, an episode is cut after 2,100 tics.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -118,48 +117,6 @@ class FastTakeCover(TakeCover):
         terminated = self._game.is_episode_finished()
         frame = self._frame if terminated else self._see(self._game.get_state().screen_buffer)
         return frame, reward, terminated, False, {}
-
-
-@dataclass(frozen=True)
-class Landmark:
-    """A thing in a frame that C must see.
-
-    Attributes:
-        cover: (64, 64) float32, the share of each of V's pixels that it covers.
-        distance: from the player, in the game's units.
-        aside: how far it is off the player's line, in the same units.
-    """
-
-    cover: np.ndarray
-    distance: float
-    aside: float
-
-
-class MarkedTakeCover(FastTakeCover):
-    """The same game with ViZDoom's own list of where its fireballs are (for audits, not for C)."""
-
-    def __init__(self, env: gymnasium.Env[Any, Any]):
-        super().__init__(env)
-        self._game.set_labels_buffer_enabled(True)
-        self._game.set_objects_info_enabled(True)
-
-    def landmarks(self) -> list[Landmark]:
-        """The fireballs of the frame that was seen last."""
-        state = self._game.get_state()
-        player = next(thing for thing in state.objects if thing.name == "DoomPlayer")
-        return [Landmark(
-            cv2.resize((state.labels_buffer[:CROP_ROWS] == label.value).astype(np.float32),
-                       (SIZE, SIZE), interpolation=cv2.INTER_AREA),
-            float(np.hypot(label.object_position_x - player.position_x,
-                           label.object_position_y - player.position_y)),
-            float(abs(label.object_position_y - player.position_y)))
-            for label in state.labels if label.object_name == "DoomImpBall"]
-
-
-def marked_take_cover() -> MarkedTakeCover:
-    """Make a :class:`MarkedTakeCover`."""
-    require_vizdoom()
-    return MarkedTakeCover(gymnasium.make(JUDGE, disable_env_checker=True).unwrapped)
 
 
 def fast_take_cover(render_mode: str | None = None) -> FastTakeCover:

@@ -1,1 +1,0 @@
-"""Whether V and M tell the truth, measured in minutes, before any evolution is paid for."""
