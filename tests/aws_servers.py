@@ -57,7 +57,7 @@ class Aws:
         requests.post(f"{self.url}/moto-api/reset", timeout=10)
         for name in IMAGES:
             # Names below /aws are reserved: only the service itself may put them there.
-            ssm_backends[ACCOUNT][REGION]._parameters[name].append(Parameter(
+            ssm_backends[ACCOUNT][REGION]._parameters[name].append(Parameter(  # type: ignore[abstract]  # moto makes them so
                 account_id=ACCOUNT, name=name, value="ami-0123456789abcdef0", description="",
                 parameter_type="String",
                 allowed_pattern=None, keyid=None, version=1, data_type="text",
@@ -105,14 +105,15 @@ def extend_moto(aws: Aws) -> None:
             return "AWS::S3::BucketPolicy"
 
         @classmethod
-        def create_from_cloudformation_json(cls, name: str, resource: Any, *_: Any,
-                                            **__: Any) -> BucketPolicy:
-            properties = resource["Properties"]
+        def create_from_cloudformation_json(
+                cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str,
+                region_name: str, **facts: Any) -> BucketPolicy:
+            properties = cloudformation_json["Properties"]
             if aws.tls_only:
                 aws.client("s3").put_bucket_policy(
                     Bucket=properties["Bucket"], Policy=json.dumps(properties["PolicyDocument"]))
             policy = cls()
-            policy.physical_resource_id = name  # type: ignore[attr-defined]
+            policy.physical_resource_id = resource_name  # type: ignore[attr-defined]
             return policy
 
     extend_moto.kept = BucketPolicy  # type: ignore[attr-defined]  # moto finds it while it lives
