@@ -155,7 +155,7 @@ def test_the_fast_game_is_the_judges_bit_by_bit_also_when_used() -> None:
 def test_the_judge_is_as_the_paper_played_it() -> None:
     """Mistake 10: skill 4, RGB. Walls are brown and fire is yellow; in BGR both are blue."""
     env = DOOM.make("original", "rgb_array")
-    game = env.unwrapped.game  # type: ignore[attr-defined]
+    game = env.get_wrapper_attr("game")
     assert game.get_doom_skill() == 4
     assert game.get_screen_format().name == "RGB24"
     assert env.spec is not None
