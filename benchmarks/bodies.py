@@ -43,16 +43,21 @@ def doom_body(precision: Precision) -> Body:
                 inputs=("z", "c", "h"), hidden=0, bias=False, sample_z=True, precision=precision)
 
 
-def dream(units: int, z: int, precision: Precision) -> Dream:
-    """A dream that lasts: M with both heads, of these sizes; C sees z and h."""
+def dreaming_memory(units: int, z: int) -> MdnRnn:
+    """M with both heads, of these sizes, whose dreams last."""
     shapes = {"lstm/kernel": (z + 3, 4 * units), "lstm/recurrent_kernel": (units, 4 * units),
               "lstm/bias": (4 * units,), "mdn/kernel": (units, 15 * z + 2),
               "mdn/bias": (15 * z + 2,)}
     memory = _untrained(shapes, z)
     memory.weights["mdn/bias"][15 * z] = -20.0  # no step is an ending
+    return memory
+
+
+def dream(units: int, z: int, precision: Precision) -> Dream:
+    """A dream that lasts; C sees z and h."""
     starts = {name: np.zeros((1, z), np.float32) for name in ("mu", "logvar")}
-    return Dream(game="car_racing", memory=memory, starts=starts, inputs=("z", "h"),
-                 temperature=1.0, precision=precision)
+    return Dream(game="car_racing", memory=dreaming_memory(units, z), starts=starts,
+                 inputs=("z", "h"), temperature=1.0, precision=precision)
 
 
 def controllers(count: int, weights: int, seed: int) -> np.ndarray:

@@ -48,7 +48,7 @@ def _vizdoom(drives: Path) -> Stretch:
         actions, lengths = archive["actions"], archive["lengths"]
     require_vizdoom()
     env = gymnasium.make(JUDGE)
-    start_engine(env.unwrapped.game)  # type: ignore[attr-defined]
+    start_engine(env.get_wrapper_attr("game"))
     env.reset(seed=0)
     episodes = [[step_of(action) for action in row[:length]]
                 for row, length in zip(actions, lengths, strict=True)]

@@ -82,7 +82,7 @@ def _vizdoom(steps: int) -> Stretch:
     import vizdoom.gymnasium_wrapper  # noqa: F401 - registers the environment
 
     env = gymnasium.make("VizdoomTakeCover-v1", disable_env_checker=True)
-    start_engine(env.unwrapped.game)  # type: ignore[attr-defined]
+    start_engine(env.get_wrapper_attr("game"))
     env.reset(seed=0)
     env.action_space.seed(0)
 

@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from benchmarks.bodies import INPUTS, UNITS, dream, memory_weights
+from benchmarks.bodies import INPUTS, UNITS, dreaming_memory, memory_weights
 from benchmarks.measure import Stretch
 from worldmodels_repro.envs.car_racing import crop_and_resize
 from worldmodels_repro.training.quiet import import_keras_quietly
@@ -142,13 +142,13 @@ def lstm_steps(batch: int, calls: int) -> Stretch:
 
 def dream_steps(units: int, z: int, batch: int, calls: int) -> Stretch:
     """Dreams from the equations of M, its mixture and C; a stretch does ``calls`` steps of all."""
-    weights = dream(units, z, "f32").memory
+    weights = dreaming_memory(units, z).weights
     rng = np.random.default_rng(0)
     # All candidates' matrices act at once, as any NumPy user would have them.
     matrices = 0.1 * rng.standard_normal((batch, 3, z + units), np.float32)
     offsets = 0.1 * rng.standard_normal((batch, 3), np.float32)
     h = c = np.zeros((batch, units), np.float32)
-    latents = rng.standard_normal((batch, z), np.float32)
+    latents: np.ndarray = rng.standard_normal((batch, z), np.float32)
     returns, done = np.zeros(batch), np.zeros(batch, bool)
 
     def stretch(number: int) -> float:

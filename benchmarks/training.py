@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,7 +20,8 @@ from worldmodels_repro.stages.vae import Frames
 from worldmodels_repro.storage import Arrays
 from worldmodels_repro.training.quiet import import_keras_quietly
 
-PRECISIONS = {"bf16": "mixed_bfloat16", "f32": "float32"}
+Precision = Literal["float32", "mixed_bfloat16"]
+PRECISIONS: dict[str, Precision] = {"bf16": "mixed_bfloat16", "f32": "float32"}
 EPISODE = 500  # frames
 
 
@@ -68,12 +70,12 @@ def frames_of_drives(episodes: int, steps: int) -> list[np.ndarray]:
     return drives
 
 
-def _project_vae(precision: str, episodes: int, size: int, batch: int) -> Stretch:
+def _project_vae(precision: Precision, episodes: int, size: int, batch: int) -> Stretch:
     import_keras_quietly()
     from worldmodels_repro.models.vae.vae import compiled_vae
 
     drives = frames_of_drives(episodes, size)
-    settings = Vae(batch=batch, precision=precision)  # type: ignore[arg-type]
+    settings = Vae(batch=batch, precision=precision)
     vae = compiled_vae(settings, 0)
     names = [str(number) for number in range(episodes)]
 
@@ -110,11 +112,11 @@ def _latents(count: int, sequence: int) -> list[Arrays]:
             for _ in range(count)]
 
 
-def _project_memory(precision: str, sizes: dict[str, int], steps: int) -> Stretch:
+def _project_memory(precision: Precision, sizes: dict[str, Any], steps: int) -> Stretch:
     import_keras_quietly()
     from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
 
-    settings = Memory(precision=precision, **sizes)  # type: ignore[arg-type]
+    settings = Memory(precision=precision, **sizes)
     memory = compiled_mdn_rnn(settings, Z, 3, 0)
     sequences = Sequences(_latents(settings.batch, settings.sequence), settings.sequence)
     rng = np.random.default_rng(0)

@@ -29,6 +29,9 @@ IMAGES = ("/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubunt
           "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id")
 
 
+_KEPT: list[type] = []  # moto finds a model while it lives
+
+
 def assert_no_secret(text: str) -> None:
     """Fail if any credential stands in a text."""
     for secret in (*SECRETS.values(), *ROLE.values(), TOKEN):
@@ -57,11 +60,12 @@ class Aws:
         requests.post(f"{self.url}/moto-api/reset", timeout=10)
         for name in IMAGES:
             # Names below /aws are reserved: only the service itself may put them there.
-            ssm_backends[ACCOUNT][REGION]._parameters[name].append(Parameter(
+            image = Parameter(  # type: ignore[abstract]  # moto itself makes them
                 account_id=ACCOUNT, name=name, value="ami-0123456789abcdef0", description="",
                 parameter_type="String",
                 allowed_pattern=None, keyid=None, version=1, data_type="text",
-                last_modified_date=datetime.datetime.now(datetime.UTC)))
+                last_modified_date=datetime.datetime.now(datetime.UTC))
+            ssm_backends[ACCOUNT][REGION]._parameters[name].append(image)
 
     def client(self, service: str) -> Any:
         if service not in self._clients:
@@ -76,10 +80,10 @@ class Aws:
 
 def extend_moto(aws: Aws) -> None:
     """Have moto's CloudFormation apply a bucket's whole description, and bucket policies."""
-    plain = FakeBucket.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+    plain = FakeBucket.create_from_cloudformation_json
 
-    def create(cls: type, name: str, resource: Any, *where: str, **facts: Any) -> Any:
-        bucket = plain(cls, name, resource, *where, **facts)
+    def create(name: str, resource: Any, *where: str, **facts: Any) -> Any:
+        bucket = plain(name, resource, *where, **facts)
         properties, s3 = resource.get("Properties", {}), aws.client("s3")
         s3.put_public_access_block(Bucket=name, PublicAccessBlockConfiguration=properties[
             "PublicAccessBlockConfiguration"])
@@ -91,10 +95,11 @@ def extend_moto(aws: Aws) -> None:
             "Rules": [_rule(rule) for rule in properties["LifecycleConfiguration"]["Rules"]]})
         return bucket
 
-    FakeBucket.create_from_cloudformation_json = classmethod(create)  # type: ignore[assignment]
+    FakeBucket.create_from_cloudformation_json = staticmethod(create)  # type: ignore[assignment]
 
     class BucketPolicy(CloudFormationModel):
         __module__ = "moto.s3.models"  # moto files its models by this
+        physical_resource_id: str
 
         @staticmethod
         def cloudformation_name_type() -> str:
@@ -105,17 +110,18 @@ def extend_moto(aws: Aws) -> None:
             return "AWS::S3::BucketPolicy"
 
         @classmethod
-        def create_from_cloudformation_json(cls, name: str, resource: Any, *_: Any,
-                                            **__: Any) -> BucketPolicy:
-            properties = resource["Properties"]
+        def create_from_cloudformation_json(
+                cls, resource_name: str, cloudformation_json: dict[str, Any], account_id: str,
+                region_name: str, **facts: Any) -> BucketPolicy:
+            properties = cloudformation_json["Properties"]
             if aws.tls_only:
                 aws.client("s3").put_bucket_policy(
                     Bucket=properties["Bucket"], Policy=json.dumps(properties["PolicyDocument"]))
             policy = cls()
-            policy.physical_resource_id = name  # type: ignore[attr-defined]
+            policy.physical_resource_id = resource_name
             return policy
 
-    extend_moto.kept = BucketPolicy  # type: ignore[attr-defined]  # moto finds it while it lives
+    _KEPT.append(BucketPolicy)
 
 
 def _rule(rule: dict[str, Any]) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import boto3.session
 import pytest
 from aws_servers import Aws, assert_no_secret, extend_moto
 from botocore.exceptions import ClientError
 
 from worldmodels_repro.cli import main
-from worldmodels_repro.cloud import account as account_module
 from worldmodels_repro.cloud import down, source, stack
 
 
@@ -38,9 +38,9 @@ class Terminal:
         self.failure = ("InternalFailure", "broken for a test")
         self.fresh = False
         Terminal._now = self
-        session, kept = account_module.boto3.session.Session, self._clients
+        kept = self._clients
 
-        class Watched(session):  # type: ignore[misc, valid-type]
+        class Watched(boto3.session.Session):
             def client(self, service: str, region_name: str, config: Any) -> Any:
                 if Terminal._now.fresh or (service, region_name) not in kept:
                     made = super().client(service, region_name=region_name, config=config)
@@ -50,7 +50,7 @@ class Terminal:
                     kept[service, region_name] = made
                 return kept[service, region_name]
 
-        patch.setattr(account_module.boto3.session, "Session", Watched)
+        patch.setattr(boto3.session, "Session", Watched)
 
     def type(self, *words: object) -> tuple[int, str, str]:
         """Exit code, standard output, standard error."""

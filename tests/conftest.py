@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -41,6 +43,13 @@ def generations(run: Path) -> list[dict[str, Any]]:
     """What a run's evolution came to, times aside."""
     return [{name: value for name, value in row.items() if name not in ("seconds", "hours")}
             for row in load_csv(run / "evolve" / "generations.csv")]
+
+
+def picture(env: gymnasium.Env[Any, Any]) -> np.ndarray:
+    """What an environment renders, which has to be one picture."""
+    frame = env.render()
+    assert isinstance(frame, np.ndarray)
+    return frame
 
 
 @pytest.fixture(scope="session")

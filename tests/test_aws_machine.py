@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aws_servers import REGION, Aws, Metadata, assert_no_secret
@@ -66,7 +67,7 @@ def shipped(aws: Aws) -> list[str]:
     return lines
 
 
-def recorded(aws: Aws) -> list[dict[str, object]]:
+def recorded(aws: Aws) -> list[dict[str, Any]]:
     body = aws.client("s3").get_object(Bucket="runs", Key="runs/tiny/machines.jsonl")["Body"]
     return [json.loads(line) for line in body.read().splitlines()]
 

@@ -163,15 +163,16 @@ def test_a_stage_waits_for_those_before_it(aws: Aws, terminal: Terminal) -> None
 
 
 def test_costs_by_month_and_stage(aws: Aws, terminal: Terminal) -> None:
-    def group(stage: str, dollars: str) -> dict[str, object]:
+    def group(stage: str, dollars: str) -> dict[str, Any]:
         return {"Keys": [f"stage${stage}"],
                 "Metrics": {"UnblendedCost": {"Amount": dollars, "Unit": "USD"}}}
 
-    pages = [{"ResultsByTime": [{"TimePeriod": {"Start": "2026-01-01", "End": "2026-02-01"},
-                                 "Groups": [group("evolve", "12.5"), group("", "0.25")]}],
-              "NextPageToken": "more"},
-             {"ResultsByTime": [{"TimePeriod": {"Start": "2026-02-01", "End": "2026-03-01"},
-                                 "Groups": [group("evolve", "3.5")]}]}]
+    pages: list[dict[str, Any]] = [
+        {"ResultsByTime": [{"TimePeriod": {"Start": "2026-01-01", "End": "2026-02-01"},
+                            "Groups": [group("evolve", "12.5"), group("", "0.25")]}],
+         "NextPageToken": "more"},
+        {"ResultsByTime": [{"TimePeriod": {"Start": "2026-02-01", "End": "2026-03-01"},
+                            "Groups": [group("evolve", "3.5")]}]}]
     requests.post(f"{aws.url}/moto-api/static/ce/cost-and-usage-results",
                   json={"results": pages}, timeout=10)
     lines = [line.split() for line in terminal.done("costs").splitlines()]
@@ -280,8 +281,8 @@ def test_each_call_failing_is_one_line_and_down_still_cleans_up(
 def test_each_call_failing_while_looking_on(aws: Aws, terminal: Terminal) -> None:
     for words in (UP, LAUNCH):
         terminal.done(*words)
-    for words in (("status",), ("logs",), ("costs",)):
-        refused_at_each_call(terminal, words, calls_of(terminal, *words))
+    for verb in ("status", "logs", "costs"):
+        refused_at_each_call(terminal, (verb,), calls_of(terminal, verb))
     terminal.done("down", "--bucket", "--yes")
     assert left(aws) == []
 

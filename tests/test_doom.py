@@ -11,13 +11,13 @@ import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import cv2
 import gymnasium
 import numpy as np
 import pytest
-from conftest import command, refused
+from conftest import command, picture, refused
 
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.registry import game_named
@@ -29,6 +29,7 @@ from worldmodels_repro.envs.take_cover import (
     crop_and_resize,
     step_of,
 )
+from worldmodels_repro.records import Judgement
 from worldmodels_repro.storage import load_json, load_json_lines
 
 ROOT = Path(__file__).parents[1]
@@ -53,6 +54,7 @@ def test_the_papers_doom_has_the_papers_sizes() -> None:
 
 
 def test_thirds_of_cs_one_number_are_left_stay_and_right() -> None:
+    assert DOOM.squash is not None
     outputs = DOOM.squash(np.array([[-1.0], [-0.34], [-0.33], [0.0], [0.33], [0.34], [1.0]]))
     assert outputs.dtype == np.float32
     assert outputs.shape == (7, 1)
@@ -113,11 +115,13 @@ def test_setup_installs_what_the_config_needs(tmp_path: Path, words: list[str],
 
 # --- the game itself ---
 
-def _play(env: gymnasium.Env[Any, Any], seed: int) -> tuple[list[np.ndarray], list[Any]]:
+def _play(env: gymnasium.Env[Any, Any], seed: int) -> tuple[
+        list[np.ndarray], list[tuple[SupportsFloat, bool, bool]]]:
     """An episode of held random actions: its frames, and its outcomes."""
     rng = np.random.default_rng(seed)
     frame, _ = env.reset(seed=seed)
-    frames, outcomes, over = [frame], [], False
+    frames, over = [frame], False
+    outcomes: list[tuple[SupportsFloat, bool, bool]] = []
     while not over and len(outcomes) < 400:
         if len(outcomes) % 5 == 0:
             action = rng.uniform(-1.0, 1.0, 1).astype(np.float32)
@@ -151,13 +155,13 @@ def test_the_fast_game_is_the_judges_bit_by_bit_also_when_used() -> None:
 def test_the_judge_is_as_the_paper_played_it() -> None:
     """Mistake 10: skill 4, RGB. Walls are brown and fire is yellow; in BGR both are blue."""
     env = DOOM.make("original", "rgb_array")
-    game = env.unwrapped.game  # type: ignore[attr-defined]
+    game = env.get_wrapper_attr("game")
     assert game.get_doom_skill() == 4
     assert game.get_screen_format().name == "RGB24"
     assert env.spec is not None
     assert env.spec.id == "VizdoomTakeCover-v1"
     frames, _ = _play(env, 3)
-    screen = env.render()
+    screen = picture(env)
     assert screen.shape == (240, 320, 3)
     red, _, blue = np.array(frames[0][28:42], float).mean(axis=(0, 1))
     assert red > blue + 20
@@ -175,7 +179,7 @@ def test_frames_are_means_over_areas_of_rows_0_to_199() -> None:
     errors = []
     env.reset(seed=1)
     for t in range(120):
-        screen = env.render()
+        screen = picture(env)
         exact = cv2.resize(screen[:200], (64, 64), interpolation=cv2.INTER_AREA)
         errors.append(np.abs(crop_and_resize(screen).astype(int) - exact).mean())
         below = screen.copy()
@@ -240,7 +244,7 @@ def test_every_stage_runs_on_doom(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert {line["environment"] for line in lines} == {"VizdoomTakeCover-v1"}
     facts = load_json(run / "memory" / "stage.json", dict)["facts"]
     assert {"best_val_loss", "best_val_done_recall", "best_val_done_precision"} <= set(facts)
-    result = load_json(run / "evaluate" / "evaluation.json", dict)
-    assert (result["environment"], result["solved"]) == ("VizdoomTakeCover-v1", 750.0)
+    judged = load_json(run / "evaluate" / "evaluation.json", Judgement)
+    assert (judged["environment"], judged["solved"]) == ("VizdoomTakeCover-v1", 750.0)
     for player in ("agent", "random"):
-        assert all(row["score"] == row["steps"] <= 2100 for row in result["episodes"][player])
+        assert all(row["score"] == row["steps"] <= 2100 for row in judged["episodes"][player])

@@ -51,6 +51,7 @@ class Clockwork(gymnasium.Env[Any, Any]):
     game = SimpleNamespace(is_running=lambda: True)  # where the judge's environment has its game
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, Any]:
+        assert seed is not None
         self.life, self.tic, self.episode = seed % 1000, 0, seed // 1000
         return self._screen(), {}
 
@@ -267,7 +268,7 @@ def test_m_is_told_of_actions_in_the_game(taken: bool, told: list[float],
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     spy = _Spy(monkeypatch)
     Senses(replace(_body(), taken_actions=taken), 2).remember(np.array([[0.5], [-0.2]], np.float32))
-    np.testing.assert_array_equal(spy.fed[0][1][:, 0], np.float32(told))
+    np.testing.assert_array_equal(spy.fed[0][1][:, 0], np.array(told, np.float32))
 
 
 @TOLD
@@ -282,7 +283,7 @@ def test_m_is_told_of_actions_in_its_dream(taken: bool, told: list[float],
     heard: list[np.ndarray] = []
     monkeypatch.setattr(world._mind, "step", lambda actions, *draws: heard.append(actions))
     world.advance(np.array([[0.5], [-0.2]], np.float32))
-    np.testing.assert_array_equal(heard[0][:, 0], np.float32(told))
+    np.testing.assert_array_equal(heard[0][:, 0], np.array(told, np.float32))
 
 
 @TOLD
@@ -292,7 +293,8 @@ def test_m_is_told_of_actions_in_its_figures(taken: bool, told: list[float],
     memory = Mixture(_whole(_body()), game_named("take_cover").told(taken))
     for action in (0.5, -0.2):
         memory.step(np.zeros(64, np.float32), np.array([action], np.float32))
-    np.testing.assert_array_equal([float(blocks[1][0, 0]) for blocks in spy.fed], np.float32(told))
+    np.testing.assert_array_equal([float(blocks[1][0, 0]) for blocks in spy.fed],
+                                  np.array(told, np.float32))
 
 
 @TOLD
@@ -318,7 +320,7 @@ def test_m_is_told_of_actions_in_training(taken: bool, told: list[float], tmp_pa
     monkeypatch.setattr(train_memory, "Sequences", tell)
     with pytest.raises(InterruptedError) as heard:
         train_memory.run(run)
-    np.testing.assert_array_equal(heard.value.args[0], np.float32(told))
+    np.testing.assert_array_equal(heard.value.args[0], np.array(told, np.float32))
 
 
 def test_endings_weigh_ten_times() -> None:

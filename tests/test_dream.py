@@ -160,7 +160,7 @@ def test_bf16_is_close_to_f32() -> None:
     """Fed the same latents, M's state and heads differ by a hundredth of their spread."""
     memory = arrays(32, 3, 256, 2)
     rough, exact = (dreaming(memory, 32, True, True, False, 16, 1.0, precision)
-                    for precision in ("bf16", "f32"))  # type: ignore[arg-type]
+                    for precision in ("bf16", "f32"))
     rng = np.random.default_rng(2)
     for _ in range(50):
         z, actions = rng.standard_normal((16, 32), np.float32), rng.uniform(-1, 1, (16, 3))

@@ -7,16 +7,25 @@ import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
+from conftest import picture
 from gymnasium.utils.env_checker import check_env
 
 import worldmodels_repro.envs  # noqa: F401 - registers the environments
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.worlds.dream_env import DreamEnv, DreamVectorEnv
 
-MANY = {"num_envs": 3, "vectorization_mode": "vector_entry_point"}
+
+def _many(run: Path, **options: Any) -> DreamVectorEnv:
+    """Three dreams in lockstep."""
+    many = gymnasium.make_vec("worldmodels/Dream-v0", num_envs=3, run=run,
+                              vectorization_mode="vector_entry_point", **options)
+    assert isinstance(many, DreamVectorEnv)
+    return many
 
 
 @pytest.mark.parametrize("observation", ["features", "latent"])
@@ -35,21 +44,22 @@ def test_gymnasiums_checker_is_content(tiny_run: Path, observation: str) -> None
 def test_render_is_what_v_decodes(tiny_run: Path) -> None:
     env = gymnasium.make("worldmodels/Dream-v0", run=str(tiny_run), render_mode="rgb_array")
     env.reset(seed=1)
-    first = env.render()
+    first = picture(env)
     for _ in range(5):
         env.step(env.action_space.sample())
     assert first.shape == (64, 64, 3)
     assert first.dtype == np.uint8
-    assert np.any(first != env.render())
+    assert np.any(first != picture(env))
 
 
 def test_many_dreams_are_as_many_single_ones(tiny_run: Path) -> None:
     """Over several episodes each, restarts included: no transition joins two episodes."""
-    many = gymnasium.make_vec("worldmodels/Dream-v0", run=tiny_run, temperature=1.3, **MANY)
+    many = _many(tiny_run, temperature=1.3)
     single = [gymnasium.make("worldmodels/Dream-v0", run=tiny_run, temperature=1.3)
               for _ in range(3)]
-    many.unwrapped._dreams.most = 7
+    many._dreams.most = 7
     for env in single:
+        assert isinstance(env.unwrapped, DreamEnv)
         env.unwrapped._dreams.most = 7
     observations, _ = many.reset(seed=5)
     for k, env in enumerate(single):
@@ -71,12 +81,14 @@ def test_many_dreams_are_as_many_single_ones(tiny_run: Path) -> None:
 
 
 def test_vectors_of_dreams_say_how_they_restart(tiny_run: Path) -> None:
-    many = gymnasium.make_vec("worldmodels/Dream-v0", run=tiny_run, render_mode="rgb_array", **MANY)
+    many = _many(tiny_run, render_mode="rgb_array")
     assert many.metadata["autoreset_mode"] == gymnasium.vector.AutoresetMode.SAME_STEP
     assert many.observation_space.shape == (3, 64)
     assert many.action_space.shape == (3, 3)
     many.reset(seed=[1, 2, 3])
-    assert [frame.shape for frame in many.render()] == [(64, 64, 3)] * 3
+    frames = many.render()
+    assert frames is not None
+    assert [frame.shape for frame in frames] == [(64, 64, 3)] * 3
     with pytest.raises(ValueError, match="2 seeds"):
         many.reset(seed=[1, 2])
 
@@ -85,7 +97,7 @@ def test_vectors_of_dreams_say_how_they_restart(tiny_run: Path) -> None:
     ({"run": "logs/none"}, "memory stage"),
     ({"observation": "pixels"}, "features or latent"),
 ])
-def test_what_is_not_there_is_named(tiny_run: Path, options: dict[str, str], said: str) -> None:
+def test_what_is_not_there_is_named(tiny_run: Path, options: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         gymnasium.make("worldmodels/Dream-v0", **({"run": tiny_run} | options))
 

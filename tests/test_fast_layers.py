@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,8 @@ from worldmodels_repro.models.vae.fast_layers import OnePixelConv2DTranspose  # 
 RNG = np.random.default_rng(0)
 
 
-def pair(filters, size, channels, **options):
+def pair(filters: int, size: int | tuple[int, int], channels: int,
+         **options: Any) -> tuple[OnePixelConv2DTranspose, Any]:
     """Build the fast layer and Keras's own with the same weights."""
     fast = OnePixelConv2DTranspose(filters, size, 2, **options)
     plain = keras.layers.Conv2DTranspose(filters, size, 2, **options)
@@ -27,7 +30,8 @@ def pair(filters, size, channels, **options):
         (3, (2, 4), 6, {"activation": "sigmoid"}),
     ],
 )
-def test_agrees_with_keras(filters, size, channels, options):
+def test_agrees_with_keras(filters: int, size: int | tuple[int, int], channels: int,
+                           options: dict[str, Any]) -> None:
     fast, plain = pair(filters, size, channels, **options)
     x = RNG.normal(size=(9, 1, 1, channels)).astype(np.float32)
     assert [w.shape for w in fast.weights] == [w.shape for w in plain.weights]
@@ -38,7 +42,7 @@ def test_agrees_with_keras(filters, size, channels, options):
     np.testing.assert_allclose(result, expected, rtol=0, atol=1e-5)
 
 
-def test_gradients_agree_with_keras():
+def test_gradients_agree_with_keras() -> None:
     layers = pair(8, 5, 16, activation="relu")
     x = RNG.normal(size=(9, 1, 1, 16)).astype(np.float32)
     target = RNG.normal(size=(9, 5, 5, 8)).astype(np.float32)
@@ -54,7 +58,7 @@ def test_gradients_agree_with_keras():
         np.testing.assert_allclose(fast, plain, rtol=0, atol=1e-5)
 
 
-def test_saved_layer_comes_back():
+def test_saved_layer_comes_back() -> None:
     layer = OnePixelConv2DTranspose(4, 5, 2, activation="relu")
     config = keras.layers.serialize(layer)
     assert isinstance(keras.layers.deserialize(config), OnePixelConv2DTranspose)
@@ -70,11 +74,11 @@ def test_saved_layer_comes_back():
         {"strides": 6},
     ],
 )
-def test_other_options_are_refused(options):
+def test_other_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"needs|knows|exceed"):
         OnePixelConv2DTranspose(4, 5, **({"strides": 2} | options))
 
 
-def test_larger_map_is_refused():
+def test_larger_map_is_refused() -> None:
     with pytest.raises(ValueError, match="expected"):
         OnePixelConv2DTranspose(4, 5, 2).build((None, 2, 2, 3))

@@ -13,7 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageSequence import Iterator
+from PIL.WebPImagePlugin import WebPImageFile
 
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
@@ -271,6 +273,7 @@ def test_large_animation_is_thinned_until_it_fits(tmp_path: Path, suffix: str,
     assert path.stat().st_size < 20_000
     with Image.open(path) as film:
         assert film.format == suffix[1:].upper()
+        assert isinstance(film, GifImageFile | WebPImageFile)
         assert 2 <= film.n_frames < 30
 
 

@@ -85,8 +85,9 @@ def test_temperature_sampling_has_the_tempered_distribution(temperature: float) 
     logits, mu, log_sigma = np.array([1.0, -0.5, 0.2]), np.array([-2.0, 0.0, 3.0]), np.array(
         [-0.5, 0.1, -1.0])
     n = 20_000
-    draws = sample_mixture(*(np.broadcast_to(x, (n, 1, 3)) for x in (logits, mu, log_sigma)),
-                           temperature, np.random.default_rng(1))[:, 0]
+    rows = [np.broadcast_to(x, (n, 1, 3)) for x in (logits, mu, log_sigma)]
+    draws = sample_mixture(rows[0], rows[1], rows[2], temperature,
+                           np.random.default_rng(1))[:, 0]
     weights = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
     sigma = np.exp(log_sigma) * np.sqrt(temperature)
 

@@ -41,8 +41,8 @@ def test_numbers_do_not_depend_on_ranks(tiny_run: Path, tmp_path: Path, ranks: i
 def test_two_pools_in_the_same_ranks_keep_to_their_own_worlds(tiny_run: Path,
                                                               tmp_path: Path) -> None:
     """C evolves in the dream, its mean is evaluated in the game: each rank serves both."""
-    words = ["evolve", "--config", TINY, "--set", "evolve.world=dream", "--set",
-             "evolve.select=real", "--run"]
+    words: list[str | Path] = ["evolve", "--config", TINY, "--set", "evolve.world=dream", "--set",
+                               "evolve.select=real", "--run"]
     local, spread = (_copy(tiny_run, tmp_path / name) for name in ("local", "spread"))
     assert command(*words, local).returncode == 0
     done = subprocess.run([MPIRUN, "-n", "3", *STAGE, *words, spread], capture_output=True,
@@ -77,8 +77,8 @@ def test_an_error_on_a_rank_ends_the_job_with_its_traceback(tmp_path: Path) -> N
 def test_a_rank_that_dies_ends_the_job_and_the_next_start_goes_on(tiny_run: Path,
                                                                   tmp_path: Path) -> None:
     run = _copy(tiny_run, tmp_path / "run")
-    words = [MPIRUN, "-n", "3", *STAGE, "evolve", "--config", TINY, "--run", run,
-             "--set", "evolve.generations=300"]
+    words: list[str | Path] = [MPIRUN, "-n", "3", *STAGE, "evolve", "--config", TINY, "--run", run,
+                               "--set", "evolve.generations=300"]
     job = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     _wait_for_rows(run, 2)
     victim = _ranks_of(job.pid)[-1]

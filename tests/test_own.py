@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,9 +72,9 @@ def test_workers_see_with_another_v_what_keras_sees() -> None:
     ({"encoder": ()}, "one layer or more"),
     ({"decoder": (Conv(16, 3, 4), Conv(3, 22, 21))}, "stride"),
 ])
-def test_a_v_whose_sizes_do_not_fit_is_refused(sizes: dict[str, object], words: str) -> None:
+def test_a_v_whose_sizes_do_not_fit_is_refused(sizes: dict[str, Any], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        Layers(**sizes)  # type: ignore[arg-type]
+        Layers(**sizes)
 
 
 @pytest.mark.parametrize(("text", "name", "words"), [

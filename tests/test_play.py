@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from conftest import command, refused
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.registry import game_named
@@ -145,6 +147,7 @@ def test_without_a_display_a_file_is_written(dream_run: Path, tmp_path: Path, wo
     assert str(path) in result.stdout
     with Image.open(path) as film:
         assert film.format == path.suffix[1:].upper()
+        assert isinstance(film, GifImageFile | WebPImageFile)
         assert film.n_frames >= 2  # this M's dreams soon end
         assert film.width > width
 

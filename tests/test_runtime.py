@@ -2,20 +2,23 @@ import hashlib
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
+from worldmodels_repro.models.contracts import Precision
 from worldmodels_repro.models.runtime import Affine
 from worldmodels_repro.models.vae.programs import Decoder, Encoder
+from worldmodels_repro.storage import Arrays
 
 Z = 32
 
 
-def make_weights(seed: int = 0) -> dict[str, np.ndarray]:
+def make_weights(seed: int = 0) -> Arrays:
     """Draw weights whose activations neither vanish nor grow, so latents have order one."""
     rng = np.random.default_rng(seed)
-    weights: dict[str, np.ndarray] = {}
+    weights: Arrays = {}
 
     def layer(name: str, shape: tuple[int, ...], fan_in: int, filters: int) -> None:
         scale = np.sqrt(2 / fan_in)
@@ -54,11 +57,11 @@ def make_frames(count: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def weights() -> dict[str, np.ndarray]:
+def weights() -> Arrays:
     return make_weights()
 
 
-def keras_encoder(weights: dict[str, np.ndarray]):
+def keras_encoder(weights: Arrays) -> Any:
     keras = pytest.importorskip("keras")
     image = keras.Input((64, 64, 3))
     h = image
@@ -74,7 +77,7 @@ def keras_encoder(weights: dict[str, np.ndarray]):
     return model
 
 
-def keras_decoder(weights: dict[str, np.ndarray]):
+def keras_decoder(weights: Arrays) -> Any:
     keras = pytest.importorskip("keras")
     latent = keras.Input((Z,))
     layers = {"dense": keras.layers.Dense(1024)}
@@ -95,7 +98,7 @@ def encode(encoder: Encoder, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return mu.copy(), logvar.copy()
 
 
-def test_f32_agrees_with_keras(weights):
+def test_f32_agrees_with_keras(weights: Arrays) -> None:
     frames = make_frames(24)
     expected_mu, expected_logvar = keras_encoder(weights)(frames.astype(np.float32) / 255)
     mu, logvar = encode(Encoder(weights, 24), frames)
@@ -104,7 +107,7 @@ def test_f32_agrees_with_keras(weights):
     np.testing.assert_allclose(logvar, expected_logvar, rtol=0, atol=1e-4)
 
 
-def test_bf16_error_is_small_beside_sigma(weights):
+def test_bf16_error_is_small_beside_sigma(weights: Arrays) -> None:
     frames = make_frames(64)
     mu, logvar = encode(Encoder(weights, 64), frames)
     rough_mu, rough_logvar = encode(Encoder(weights, 64, "bf16"), frames)
@@ -116,7 +119,8 @@ def test_bf16_error_is_small_beside_sigma(weights):
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 @pytest.mark.parametrize("batch", [5, 16, 17])
-def test_result_depends_on_neither_place_nor_neighbours(weights, precision, batch):
+def test_result_depends_on_neither_place_nor_neighbours(weights: Arrays, precision: Precision,
+                                                          batch: int) -> None:
     encoder = Encoder(weights, batch, precision)
     frames = make_frames(3 * batch)
     rng = np.random.default_rng(1)
@@ -131,7 +135,8 @@ def test_result_depends_on_neither_place_nor_neighbours(weights, precision, batc
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
-def test_another_process_gives_the_same_bits_without_the_training_stack(weights, precision):
+def test_another_process_gives_the_same_bits_without_the_training_stack(
+        weights: Arrays, precision: Precision) -> None:
     frames = make_frames(8)
     mu, logvar = encode(Encoder(weights, 8, precision), frames)
     here = hashlib.sha256(mu.tobytes() + logvar.tobytes()).hexdigest()
@@ -149,7 +154,7 @@ def test_another_process_gives_the_same_bits_without_the_training_stack(weights,
     assert done.stdout.split("\n")[:2] == [here, "[]"]
 
 
-def test_own_buffer_is_taken_without_copy(weights):
+def test_own_buffer_is_taken_without_copy(weights: Arrays) -> None:
     encoder = Encoder(weights, 4)
     frames = make_frames(4)
     expected, _ = encode(encoder, frames)
@@ -160,7 +165,7 @@ def test_own_buffer_is_taken_without_copy(weights):
     np.testing.assert_array_equal(mu, expected)
 
 
-def test_strided_frames_are_read_right(weights):
+def test_strided_frames_are_read_right(weights: Arrays) -> None:
     encoder = Encoder(weights, 4)
     frames = make_frames(8)
     expected, _ = encode(encoder, frames[::2].copy())
@@ -176,12 +181,12 @@ def test_strided_frames_are_read_right(weights):
         np.zeros((64, 64, 3), np.uint8),
     ],
 )
-def test_other_frames_are_refused(weights, frames):
+def test_other_frames_are_refused(weights: Arrays, frames: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"expected uint8 \(4, 64, 64, 3\)"):
         Encoder(weights, 4).encode(frames)
 
 
-def test_other_weights_are_refused(weights):
+def test_other_weights_are_refused(weights: Arrays) -> None:
     with pytest.raises(ValueError, match="lack 'encoder/conv2/bias'"):
         Encoder({k: v for k, v in weights.items() if k != "encoder/conv2/bias"}, 1)
     with pytest.raises(ValueError, match="encoder/conv1/kernel"):
@@ -197,12 +202,12 @@ def test_other_weights_are_refused(weights):
 @pytest.mark.parametrize(
     "options", [{"batch": 0}, {"batch": 1, "threads": 0}, {"batch": 1, "precision": "f16"}]
 )
-def test_options_out_of_range_are_refused(weights, options):
+def test_options_out_of_range_are_refused(weights: Arrays, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be"):
         Encoder(weights, **options)
 
 
-def test_decoder_agrees_with_keras(weights):
+def test_decoder_agrees_with_keras(weights: Arrays) -> None:
     z = np.random.default_rng(2).normal(size=(6, Z)).astype(np.float32)
     expected = np.asarray(keras_decoder(weights)(z)) * 255
     assert np.std(expected) > 10
@@ -214,19 +219,19 @@ def test_decoder_agrees_with_keras(weights):
     assert np.abs(rough - expected).mean() < 1.0
 
 
-def test_decoder_refuses_other_latents(weights):
+def test_decoder_refuses_other_latents(weights: Arrays) -> None:
     with pytest.raises(ValueError, match=r"expected \(6, 32\)"):
         Decoder(weights, 6).decode(np.zeros((6, 31), np.float32))
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
-def test_affine_rows_do_not_depend_on_the_batch(precision):
+def test_affine_rows_do_not_depend_on_the_batch(precision: Precision) -> None:
     rng = np.random.default_rng(3)
     kernel = rng.standard_normal((64, 96)).astype(np.float32)
     bias = rng.standard_normal(96).astype(np.float32)
     rows = rng.standard_normal((130, 64)).astype(np.float32)
     exact = rows.astype(np.float64) @ kernel + bias
-    seen = None
+    seen: np.ndarray | None = None
     for batch in (Affine.FEWEST, 5, 16, 33, 130):
         x, y = np.zeros((batch, 64), np.float32), np.zeros((batch, 96), np.float32)
         product = Affine(kernel, bias, x, y, precision)
@@ -236,15 +241,19 @@ def test_affine_rows_do_not_depend_on_the_batch(precision):
             product.run()
             seen = y[place].copy() if seen is None else seen
             np.testing.assert_array_equal(y[place], seen)
+    assert seen is not None
     np.testing.assert_allclose(seen, exact[0], atol=1e-4 if precision == "f32" else 0.2)
 
 
-def test_affine_refuses_what_does_not_fit():
-    def affine(rows=4, inputs=8, outputs=3, kernel=(8, 3), kind=np.float32):
+def test_affine_refuses_what_does_not_fit() -> None:
+    def affine(rows: int = 4, inputs: int = 8, outputs: int = 3,
+               kernel: tuple[int, int] = (8, 3), kind: type[np.floating] = np.float32) -> None:
         Affine(np.zeros(kernel, np.float32), np.zeros(outputs, np.float32),
                np.zeros((rows, inputs), kind), np.zeros((rows, outputs), np.float32))
 
     affine()
-    for wrong in ({"inputs": 7}, {"kernel": (8, 4)}, {"kind": np.float64}, {"rows": 0}):
+    mistakes: list[dict[str, Any]] = [{"inputs": 7}, {"kernel": (8, 4)}, {"kind": np.float64},
+                                      {"rows": 0}]
+    for wrong in mistakes:
         with pytest.raises(ValueError, match=r"do not fit|float32|at least 1"):
             affine(**wrong)

@@ -15,7 +15,7 @@ echo "$last" >>installed_extras
 
 
 @pytest.fixture
-def clone(tmp_path):
+def clone(tmp_path: Path) -> Path:
     for name in ["scripts/setup.sh", "pyproject.toml", "setup.py", "constraints.txt"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -26,7 +26,7 @@ def clone(tmp_path):
     return tmp_path
 
 
-def _installs(clone, *config, extras=""):
+def _installs(clone: Path, *config: str, extras: str = "") -> list[str]:
     """The extras that one call of setup.sh asks pip for; none if it calls no pip."""
     log = clone / "installed_extras"
     log.unlink(missing_ok=True)
@@ -35,12 +35,12 @@ def _installs(clone, *config, extras=""):
     return log.read_text().split() if log.exists() else []
 
 
-def test_setup_installs_once(clone):
+def test_setup_installs_once(clone: Path) -> None:
     assert _installs(clone) == [".[all]"]
     assert _installs(clone) == []
 
 
-def test_setup_adds_extras_to_those_there(clone):
+def test_setup_adds_extras_to_those_there(clone: Path) -> None:
     assert _installs(clone, extras="dev") == [".[all,dev]"]
     assert _installs(clone) == []
     (clone / "doom.yaml").write_text("game: take_cover\n")
@@ -49,14 +49,14 @@ def test_setup_adds_extras_to_those_there(clone):
     assert _installs(clone) == []
 
 
-def test_setup_installs_again_when_the_constraints_change(clone):
+def test_setup_installs_again_when_the_constraints_change(clone: Path) -> None:
     _installs(clone, extras="dev")
     with (clone / "constraints.txt").open("a") as constraints:
         constraints.write("# newer\n")
     assert _installs(clone) == [".[all,dev]"]
 
 
-def test_setup_starts_again_after_an_interrupted_install(clone):
+def test_setup_starts_again_after_an_interrupted_install(clone: Path) -> None:
     python = clone / ".venv/bin/python"
     python.write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(subprocess.CalledProcessError):

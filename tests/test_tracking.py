@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -98,12 +99,12 @@ def _offline_records(data: bytes) -> Iterator[bytes]:
 
 
 def _wandb(run: Path) -> list[tuple[int, float]]:
-    from wandb.proto.wandb_internal_pb2 import Record
-
+    # Its types say nothing of what this module holds.
+    record_type = import_module("wandb.proto.wandb_internal_pb2").Record
     points, ids = [], set()
     for file in sorted(run.glob("vae/wandb/offline-run-*/*.wandb")):
         for data in _offline_records(file.read_bytes()):
-            record = Record.FromString(data)
+            record = record_type.FromString(data)
             if record.HasField("run"):
                 ids.add(record.run.run_id)
             if record.HasField("history"):
@@ -120,6 +121,7 @@ def _mlflow(run: Path) -> list[tuple[int, float]]:
     uri = f"sqlite:///{run.parent / 'mlflow.db'}"
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     experiment = client.get_experiment_by_name("run")
+    assert experiment is not None
     (only,) = client.search_runs([experiment.experiment_id])
     assert only.data.params["vae.z"] == "32"
     assert only.info.status == "FINISHED"

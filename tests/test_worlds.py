@@ -9,6 +9,7 @@ import pytest
 
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.evolution.players import WorldSpec
+from worldmodels_repro.models.contracts import Precision
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.vae.vision import Vision
 from worldmodels_repro.policies.agent import Controllers
@@ -24,7 +25,7 @@ def _array(*shape: int) -> np.ndarray:
     return (RNG.standard_normal(shape) / np.sqrt(shape[0])).astype(np.float32)
 
 
-def _body(precision: str, inputs: tuple[str, ...] = ("z", "h")) -> Body:
+def _body(precision: Precision, inputs: tuple[str, ...] = ("z", "h")) -> Body:
     vae = {"encoder/mu/kernel": _array(1024, 32), "encoder/mu/bias": _array(32),
            "encoder/logvar/kernel": _array(1024, 32), "encoder/logvar/bias": _array(32)}
     for number, (inside, out) in enumerate([(3, 32), (32, 64), (64, 128), (128, 256)], start=1):
@@ -34,7 +35,7 @@ def _body(precision: str, inputs: tuple[str, ...] = ("z", "h")) -> Body:
               "lstm/bias": _array(1024)}
     return Body(game="car_racing", vision=Vision(vae), memory=MdnRnn(weights=memory, z=32),
                 inputs=inputs, hidden=0, bias=True, sample_z=True,
-                precision=precision)  # type: ignore[arg-type]
+                precision=precision)
 
 
 def _dream(body: Body) -> Dream:
@@ -51,7 +52,7 @@ def _played(world: World, body: Body, weights: np.ndarray, seeds: list[int],
     return play(world, Controllers(body, weights, world.slots), seeds, max_steps)
 
 
-def _spec(kind: str, precision: str) -> WorldSpec:
+def _spec(kind: str, precision: Precision) -> WorldSpec:
     body = _body(precision)
     return WorldSpec(body, "fast", 4, _dream(body) if kind == "dream" else None)
 
@@ -62,7 +63,7 @@ BOTH = pytest.mark.parametrize("kind", ["real", "dream"])
 @BOTH
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_an_episode_does_not_depend_on_its_neighbours_or_its_batch(kind: str,
-                                                                   precision: str) -> None:
+                                                                   precision: Precision) -> None:
     spec = _spec(kind, precision)
     shape = spec.body.shape
     weights = 0.3 * RNG.standard_normal((7, shape.weights)).astype(np.float32)

@@ -10,7 +10,8 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 FAULTS = ("error", "slow", "cut", "damaged there", "damaged back", "lost answer")
@@ -128,7 +129,7 @@ class FaultyProxy:
         self._server.server_close()
 
 
-def _fits(body: bytes, headers: Mapping[str, str]) -> bool:
+def _fits(body: bytes, headers: Message) -> bool:
     """Whether a body has the checksums that its headers say."""
     sha, crc = headers.get("x-amz-checksum-sha256"), headers.get("x-amz-checksum-crc32")
     if sha is not None and base64.b64decode(sha) != hashlib.sha256(body).digest():

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ from worldmodels_repro.worlds.agent import load_agent
 Read = Callable[[Path], object]
 
 
-def fuzz(times: int, seed: int = 1) -> dict[str, object]:
+def fuzz(times: int, seed: int = 1) -> dict[str, Any]:
     """Read ``times`` damaged files; says how many were read, refused, and did worse."""
     rng = random.Random(seed)
     ends: Counter[str] = Counter()

@@ -49,7 +49,7 @@ Frame = NDArray[np.uint8]
 Image = NDArray[Any]
 
 
-def crop_and_resize(frame: Frame, out: Frame | None = None) -> Frame:
+def crop_and_resize(frame: Frame) -> Frame:
     """Reduce a CarRacing frame to the observation of the world model.
 
     Rows 0 to 83 are kept, which cuts the instrument panel off exactly (it starts at row 84),
@@ -57,33 +57,17 @@ def crop_and_resize(frame: Frame, out: Frame | None = None) -> Frame:
 
     Args:
         frame: (96, 96, 3) uint8, gymnasium's `state_pixels` frame.
-        out: (64, 64, 3) uint8 to write into; a new array when None.
 
     Returns:
-        `out`, or the new (64, 64, 3) uint8 array.
+        (64, 64, 3) uint8.
 
     Raises:
-        ValueError: if `frame` or `out` has another shape or type.
+        ValueError: if `frame` has another shape or type.
     """
     if frame.shape != (upstream.STATE_H, upstream.STATE_W, 3) or frame.dtype != np.uint8:
         raise ValueError(f"frame must be uint8 (96, 96, 3), got {frame.dtype} {frame.shape}")
-    out = check_out(out)
+    out = np.empty((SIZE, SIZE, 3), np.uint8)
     cv2.resize(frame[:CROP_ROWS], (SIZE, SIZE), dst=out, interpolation=cv2.INTER_AREA)
-    return out
-
-
-def check_out(out: Frame | None) -> Frame:
-    """Return `out` if a frame can be written into it in place, or a new frame when it is None.
-
-    Raises:
-        ValueError: if `out` is not a C-contiguous writeable (64, 64, 3) uint8 array.
-    """
-    if out is None:
-        return np.empty((SIZE, SIZE, 3), np.uint8)
-    if out.shape != (SIZE, SIZE, 3) or out.dtype != np.uint8:
-        raise ValueError(f"out must be uint8 (64, 64, 3), got {out.dtype} {out.shape}")
-    if not (out.flags.c_contiguous and out.flags.writeable):
-        raise ValueError("out must be C-contiguous and writeable")
     return out
 
 
@@ -213,11 +197,6 @@ class TrackTexture:
         self._matrix = np.empty((2, 3), np.float64)
         self.canvas = np.empty((SIZE, SIZE, 4), np.uint8)
         self._visited = shown(*ROAD_COLOR)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes this texture holds for its own episode."""
-        return self._memory.nbytes + self.canvas.nbytes
 
     def paint(self, road_poly: list[tuple[Any, Any]]) -> None:
         """Paint a new track.

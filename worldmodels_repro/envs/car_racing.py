@@ -24,7 +24,6 @@ from worldmodels_repro.envs.car_drawing import (
     SIZE,
     Frame,
     TrackTexture,
-    check_out,
     crop_and_resize,
 )
 from worldmodels_repro.envs.car_sprite import CarBlender
@@ -210,7 +209,6 @@ class FastCarRacing(upstream.CarRacing):
         self._texture = TrackTexture()
         self._blender = CarBlender(self._texture.canvas)
         self._touched: set[int] = set()
-        self._out: Frame | None = None
         tile = Box2D.b2BodyDef(type=Box2D.b2_staticBody)
 
         def create_static_body(fixtures: Any) -> Any:
@@ -219,18 +217,6 @@ class FastCarRacing(upstream.CarRacing):
             return self.world.CreateBody(tile)
 
         self.world.CreateStaticBody = create_static_body
-
-    def frame_into(self, out: Frame | None) -> None:
-        """Choose where observations are written.
-
-        Args:
-            out: (64, 64, 3) uint8, C-contiguous, such as a row of a batch: `reset` and `step`
-                write into it and return it. None, as at first, gives a new array each time.
-
-        Raises:
-            ValueError: if `out` does not fit.
-        """
-        self._out = None if out is None else check_out(out)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -263,6 +249,4 @@ class FastCarRacing(upstream.CarRacing):
         x, y = hull.position
         canvas = texture.view(x, y, hull.angle, self.t)
         self._blender.blend(self.car.wheels, self.t)
-        out = np.empty((SIZE, SIZE, 3), np.uint8) if self._out is None else self._out
-        cv2.cvtColor(canvas, cv2.COLOR_RGBA2RGB, out)
-        return out
+        return cv2.cvtColor(canvas, cv2.COLOR_RGBA2RGB)
