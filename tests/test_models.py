@@ -192,3 +192,11 @@ def test_a_cpu_without_bfloat16_trains_in_float32(monkeypatch: pytest.MonkeyPatc
     assert training.usable_precision("float32") == "float32"
     monkeypatch.setattr(training, "_gpus", lambda: ["GPU:0"])
     assert training.usable_precision("mixed_bfloat16") == "mixed_bfloat16"
+
+
+def test_a_v_without_its_decoder_is_nothing_to_start_from() -> None:
+    from worldmodels_repro.training.loop import start_from
+
+    with pytest.raises(UserError, match="kept without V's decoder"):
+        start_from(compiled_vae(Vae(z=64), 1), "vae",
+                   str(Path(__file__).parents[1] / "logs" / "doom_first"))

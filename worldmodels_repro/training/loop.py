@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
@@ -91,6 +92,11 @@ def start_from(model: Any, stage: str, start: str | None) -> None:
     Raises:
         UserError: there are none, or they do not fit.
     """
-    if start is not None:
-        path = Path(start) / stage / "weights.npz"
-        set_weights(model, load_weights(path), str(path))
+    if start is None:
+        return
+    path = Path(start) / stage / "weights.npz"
+    weights = load_weights(path)
+    if stage == "vae" and not any(name.startswith("decoder/") for name in weights):
+        raise UserError(f"{path} was kept without V's decoder: make that run anew under another "
+                        "--run, e.g. logs/mine, and type --set vae.start=logs/mine")
+    set_weights(model, weights, str(path))
