@@ -98,3 +98,9 @@ def test_a_resolved_config_reads_back_the_same(tmp_path: Path) -> None:
 def test_a_missing_config_says_what_to_type(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--config"):
         load_config(tmp_path / "none.yaml")
+
+
+def test_a_run_of_a_newer_version_says_to_update(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("vae: {attention: 3}")
+    with pytest.raises(UserError, match=r"unknown key vae\.attention.*update this project"):
+        load_config(tmp_path / "config.yaml")
