@@ -36,8 +36,9 @@ def main() -> None:
     model = PPO("MlpPolicy", dreams, n_steps=512, batch_size=256, seed=1, device="cpu")
     model.learn(options.steps)
     for name in ("Dream", "Seen"):
-        scores, _ = evaluate_policy(model, made(name), options.episodes,
-                                    return_episode_rewards=True)
+        returns, _ = evaluate_policy(model, made(name), options.episodes,
+                                     return_episode_rewards=True)
+        scores = np.array(returns)
         where = "in the dream" if name == "Dream" else "in the game"
         print(f"{where}: {np.mean(scores):.0f} \u00b1 {np.std(scores, ddof=1):.0f} "
               f"over {len(scores)} episodes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -47,6 +48,20 @@ def load(spec: str, what: str, kind: type[Kind] | tuple[type[Kind], ...]) -> Kin
         raise UserError(f"{name} in {path} is of type {type(found).__name__}, no {what}: "
                         "docs/adding.md shows one")
     return found
+
+
+def named(name: str, rows: Mapping[str, Kind], what: str,
+          kind: type[Kind] | tuple[type[Kind], ...]) -> Kind:
+    """A row of a table, or what ``path/to/file.py:NAME`` stands for.
+
+    Raises:
+        UserError: there is neither.
+    """
+    if is_plugin(name):
+        return load(name, what, kind)
+    if name not in rows:
+        raise UserError(f"no {what} {name}: {', '.join(rows)} are known, or path/to/file.py:NAME")
+    return rows[name]
 
 
 @cache

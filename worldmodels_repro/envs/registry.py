@@ -9,7 +9,7 @@ import numpy as np
 from worldmodels_repro.envs import car_racing, take_cover
 from worldmodels_repro.envs.game import Game, Renderer, Seen
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.plugins import is_plugin, load
+from worldmodels_repro.plugins import named
 
 
 def _require_gymnasium(renderer: Renderer) -> None:
@@ -75,8 +75,4 @@ def game_named(name: str) -> Game:
     Raises:
         UserError: there is none.
     """
-    if is_plugin(name):
-        return load(name, "game", Game)
-    if name not in GAMES:
-        raise UserError(f"no game {name}: {', '.join(GAMES)} are known, or path/to/file.py:NAME")
-    return GAMES[name]
+    return named(name, GAMES, "game", Game)

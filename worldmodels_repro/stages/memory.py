@@ -104,9 +104,10 @@ class Windows:
     def _lacking(self, inputs: np.ndarray, model: Any,
                  step: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Inputs without the part of z and h that each window does without."""
-        share, rng = self._settings.dropout, generator(self._seed, step, 1)
+        share = self._settings.dropout
         if not share:
             return inputs
+        rng = generator(self._seed, step, 1)
         z, units, count = model.head.z, model.lstm.units, len(inputs)
         inputs[:, :, :z] *= kept(rng, share, (count, z))[:, None]
         return inputs, kept(rng, share, (count, units))

@@ -8,7 +8,7 @@ from math import prod
 
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.frame import SIDE
-from worldmodels_repro.plugins import is_plugin, load
+from worldmodels_repro.plugins import named
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,4 @@ def layers_named(name: str) -> Layers:
     Raises:
         UserError: there are none.
     """
-    if is_plugin(name):
-        return load(name, "table of layers", Layers)
-    if name not in LAYERS:
-        raise UserError(f"vae.layers: {name} is not known: {', '.join(LAYERS)} are, or "
-                        "path/to/file.py:NAME")
-    return LAYERS[name]
+    return named(name, LAYERS, "table of layers", Layers)
