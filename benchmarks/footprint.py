@@ -12,10 +12,10 @@ from benchmarks.bodies import body, controllers
 from benchmarks.loop import SLOTS
 from benchmarks.measure import Scale, in_process
 from benchmarks.report import Row
-from worldmodels_repro.config import Vae
 from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.data.frame_pool import FRAME_BYTES, FramePool
 from worldmodels_repro.evolution.players import Players, WorldSpec
+from worldmodels_repro.sections import Vae
 from worldmodels_repro.training.quiet import import_keras_quietly
 
 EPISODE = 1000  # frames

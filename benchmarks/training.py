@@ -12,10 +12,10 @@ from benchmarks.env import held_policy
 from benchmarks.measure import Contender, Scale, Stretch, take_turns
 from benchmarks.plain import Z, memory_fit, vae_fit
 from benchmarks.report import Row, compare
-from worldmodels_repro.config import Memory, Vae
 from worldmodels_repro.data.sequences import Sequences
 from worldmodels_repro.envs.car_racing import FastCarRacing
 from worldmodels_repro.progress import Progress
+from worldmodels_repro.sections import Memory, Vae
 from worldmodels_repro.stages.vae import Frames
 from worldmodels_repro.storage import Arrays
 from worldmodels_repro.training.quiet import import_keras_quietly

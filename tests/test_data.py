@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldmodels_repro.config import Vae
 from worldmodels_repro.data.episodes import episode_file, load_episode, split_episodes
 from worldmodels_repro.data.frame_pool import FRAME_BYTES, FramePool
 from worldmodels_repro.data.sequences import Sequences
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.sections import Vae
 from worldmodels_repro.stages.vae import _thinned
 from worldmodels_repro.storage import Arrays, save_npz
 

@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from worldmodels_repro.config import Memory, Rollouts, load_config
+from worldmodels_repro.config import load_config
 from worldmodels_repro.data.sequences import Sequences
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.envs.take_cover import SCREEN, TakeCover
@@ -26,6 +26,7 @@ from worldmodels_repro.models.vae.vision import Vision
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.report.held_out import Mixture
 from worldmodels_repro.run import Run
+from worldmodels_repro.sections import Memory, Rollouts
 from worldmodels_repro.stages import memory as train_memory
 from worldmodels_repro.stages import rollouts
 from worldmodels_repro.stages.memory import validate

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from worldmodels_repro.config import Memory, check_config
+from worldmodels_repro.config import check_config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import Precision
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.mdn_rnn.imagination import Imagination, kept
 from worldmodels_repro.models.weights import weights_of
 from worldmodels_repro.policies.dream_scores import play_randomly
+from worldmodels_repro.sections import Memory
 from worldmodels_repro.storage import Arrays, save_npz
 from worldmodels_repro.worlds.dream import AHEAD, Dream, DreamWorld, load_starts
 

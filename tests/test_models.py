@@ -12,13 +12,14 @@ import keras
 import numpy as np
 import pytest
 
-from worldmodels_repro.config import Config, Memory, Vae
+from worldmodels_repro.config import Config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.mdn_rnn.cell import Recurrence
 from worldmodels_repro.models.mdn_rnn.mdn_rnn import MDNRNN, compiled_mdn_rnn
 from worldmodels_repro.models.vae.programs import Encoder
 from worldmodels_repro.models.vae.vae import VAE, compiled_vae
 from worldmodels_repro.models.weights import load_weights, save_weights, set_weights, weights_of
+from worldmodels_repro.sections import Memory, Vae
 from worldmodels_repro.training import keras as training
 from worldmodels_repro.training.keras import resume_training, save_training
 
@@ -161,7 +162,7 @@ def test_masked_steps_do_not_count() -> None:
 def test_training_step_runs_on_jax() -> None:
     program = (
         "import numpy as np\n"
-        "from worldmodels_repro.config import Memory, Vae\n"
+        "from worldmodels_repro.sections import Memory, Vae\n"
         "from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn\n"
         "from worldmodels_repro.models.vae.vae import compiled_vae\n"
         "frames, noise = np.zeros((4, 64, 64, 3), np.uint8), np.zeros((4, 32), np.float32)\n"

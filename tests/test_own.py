@@ -49,9 +49,9 @@ def test_every_stage_runs_on_what_a_user_brings(tmp_path: Path) -> None:
 
 
 def test_workers_see_with_another_v_what_keras_sees() -> None:
-    from worldmodels_repro.config import Vae
     from worldmodels_repro.models.vae.vae import compiled_vae
     from worldmodels_repro.models.weights import weights_of
+    from worldmodels_repro.sections import Vae
 
     layers = Layers(encoder=(Conv(8, 6, 4), Conv(16, 5, 5)), dense=32,
                     decoder=(Conv(16, 8, 4), Conv(3, 8, 8)))

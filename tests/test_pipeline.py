@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import TINY, command, generations, refused
 
-from worldmodels_repro.config import Rollouts
+from worldmodels_repro.sections import Rollouts
 from worldmodels_repro.stages import rollouts
 from worldmodels_repro.storage import load_csv, load_json, load_json_lines, load_npz, save_json
 from worldmodels_repro.worlds.agent import load_agent

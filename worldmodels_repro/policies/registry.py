@@ -7,13 +7,13 @@ from functools import partial
 from types import FunctionType
 from typing import cast
 
-from worldmodels_repro.config import Rollouts
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.plugins import is_plugin, load
 from worldmodels_repro.policies.agent import SeeingAgent
 from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import Brownian, Held, RandomNetwork
+from worldmodels_repro.sections import Rollouts
 from worldmodels_repro.worlds.agent import Agent
 from worldmodels_repro.worlds.episodes import Policy
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels_repro.config import Evolve
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import Players, WorldSpec
@@ -24,6 +23,7 @@ from worldmodels_repro.evolution.strategy import Strategy
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import Evaluation
 from worldmodels_repro.run import Run
+from worldmodels_repro.sections import Evolve
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import (
     Arrays,

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from worldmodels_repro.config import Memory
 from worldmodels_repro.data.episodes import (
     LATENTS,
     episode_file,
@@ -25,6 +24,7 @@ from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.models.mdn_rnn.imagination import kept
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
+from worldmodels_repro.sections import Memory
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import Means
 from worldmodels_repro.storage import save_npz

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from worldmodels_repro.config import Rollouts
 from worldmodels_repro.data.episodes import episode_file
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
@@ -25,6 +24,7 @@ from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import ManifestLine
 from worldmodels_repro.run import MIRRORED, Run, versions
+from worldmodels_repro.sections import Rollouts
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import append_json_line, load_json_lines, save_npz
 from worldmodels_repro.worlds.agent import Agent, load_agent

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from worldmodels_repro.config import Vae
 from worldmodels_repro.data.episodes import (
     FRAMES,
     episode_lengths,
@@ -28,6 +27,7 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.vae.layers import layers_named
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
+from worldmodels_repro.sections import Vae
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import Means
 from worldmodels_repro.storage import Arrays, save_npz

@@ -18,7 +18,7 @@ from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.storage import Arrays
 
 if TYPE_CHECKING:
-    from worldmodels_repro.config import Memory
+    from worldmodels_repro.sections import Memory
 
 
 @dataclass(frozen=True, kw_only=True)

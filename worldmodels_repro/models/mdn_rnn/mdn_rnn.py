@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from worldmodels_repro.config import Memory
 from worldmodels_repro.models.mdn_rnn.head import Head
+from worldmodels_repro.sections import Memory
 
 LOG_SQRT_2PI = 0.5 * float(np.log(2.0 * np.pi))
 RARE = -5.0  # the ending head's first logit: or else an M of little training ends dreams at once

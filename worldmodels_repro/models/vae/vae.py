@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from worldmodels_repro.config import Vae
 from worldmodels_repro.frame import FRAME
 from worldmodels_repro.models.vae.fast_layers import OnePixelConv2DTranspose
 from worldmodels_repro.models.vae.layers import PAPER, Layers
+from worldmodels_repro.sections import Vae
 
 
 class VAE(keras.Model):
