@@ -395,6 +395,15 @@ def test_dry_runs_ask_nobody(aws: Aws, terminal: Terminal, monkeypatch: pytest.M
     assert terminal.calls == []
 
 
+def test_seeds_get_a_machine_each(terminal: Terminal) -> None:
+    launch = terminal.done(*LAUNCH, "--dry-run", "--seeds", "2-3")
+    for seed in (2, 3):
+        assert f"WM_RUN=tiny/seed-{seed}" in launch
+    assert launch.count("would call RunInstances") == 2 and "2 machines" in launch
+    configs = [line for line in launch.splitlines() if "export WM_CONFIG" in line]
+    assert len(set(configs)) == 2  # each has settings of its own
+
+
 def test_a_checkout_that_is_behind_says_so(terminal: Terminal, repository: Path) -> None:
     (repository / "README.md").write_text("another project\n")
     assert "changes to README.md are not in it" in terminal.done(*LAUNCH, "--dry-run")

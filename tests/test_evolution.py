@@ -18,9 +18,12 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.evolution.strategy import Strategy
+from worldmodels_repro.evolution.strategy import Strategy, spread
 from worldmodels_repro.pool import Pool
+from worldmodels_repro.sections import Evolve
+from worldmodels_repro.stages.evolve import Search
 from worldmodels_repro.storage import Arrays, load_npz, save_npz
+from worldmodels_repro.worlds.agent import Spread
 from worldmodels_repro.worlds.episodes import play
 
 
@@ -44,6 +47,41 @@ def test_a_restored_strategy_asks_for_the_same_candidates(
     resumed.restore(load_npz(tmp_path / "strategy.npz"), "strategy.npz")
     np.testing.assert_array_equal(_evolve(whole, 20), _evolve(resumed, 20))
     np.testing.assert_array_equal(whole.mean, resumed.mean)
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_candidates_elsewhere_are_those_that_it_would_ask_for(diagonal: bool) -> None:
+    strategy = Strategy(np.zeros(6), 0.5, 12, seed=4, diagonal=diagonal)
+    for _ in range(30):  # a long ellipse, so that the covariance says something
+        asked = strategy.ask()
+        strategy.tell(asked, -((asked * np.array([1, 3, 1, 1, 9, 1])) ** 2).sum(axis=1))
+    there, rng = spread(strategy.state(), "strategy.npz"), np.random.default_rng(0)
+    drawn = there.candidates(rng.standard_normal((20_000, 6)))
+    asked = np.concatenate([strategy.ask() for _ in range(1700)])
+    np.testing.assert_allclose(drawn.mean(0), strategy.mean, atol=4 * drawn.std() / 20_000 ** 0.5)
+    scale = np.sqrt(np.outer(asked.var(0), asked.var(0)))
+    np.testing.assert_allclose(np.cov(drawn.T) / scale, np.cov(asked.T) / scale, atol=0.06)
+    with pytest.raises(UserError, match=r"strategy\.npz"):
+        spread({"plain": np.zeros(3, np.uint8)}, "strategy.npz")
+
+
+def test_a_search_starts_where_another_had_come_to() -> None:
+    root = np.tril(np.random.default_rng(1).normal(size=(5, 5)))
+    wide = Spread(np.arange(5.0), root).wide(0.2)
+    settings = Evolve(sigma=0.2, population=20)
+    search = Search(np.zeros(5), settings, 3, wide)
+    np.testing.assert_array_equal(search.weights(search.strategy.mean), np.arange(5.0))
+    drawn = search.weights(np.concatenate([search.strategy.ask() for _ in range(500)]))
+    expected = root @ root.T * 0.2**2 / np.mean(np.diag(root @ root.T))
+    np.testing.assert_allclose(np.cov(drawn.T), expected, atol=0.08 * np.abs(expected).max())
+    assert np.sqrt(drawn.var(0).mean()) == pytest.approx(0.2, rel=0.03)
+
+
+def test_fitness_is_the_mean_of_the_worst_share() -> None:
+    returns = np.array([[4.0, 1.0, 3.0, 100.0], [2.0, 2.0, 2.0, 2.0]])
+    worst = {share: Search(np.zeros(3), Evolve(worst=share), 1, None).fitness(returns).tolist()
+             for share in (0.25, 0.3, 0.5, 1.0)}
+    assert worst == {0.25: [1.0, 2.0], 0.3: [2.0, 2.0], 0.5: [2.0, 2.0], 1.0: [27.0, 2.0]}
 
 
 def test_a_foreign_state_is_refused() -> None:

@@ -226,6 +226,62 @@ def test_the_agent_collects_rollouts(tiny_run: Path, tmp_path: Path) -> None:
     assert [line["policy"] for line in lines] == ["controller"] * 2
 
 
+def test_the_game_is_played_by_those_that_dream_best(tiny_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("evolve", "evaluate"))
+    words = ("evolve", "--run", run, "--set", "evolve.sift=3", "--set", "evolve.sift_rollouts=2",
+             "--set", f"evolve.start={tiny_run}", "--set", "evolve.start_spread=true")
+    assert command(*words, "--set", "evolve.generations=1").returncode == 0
+    assert command(*words, "--set", "evolve.generations=2").returncode == 0  # goes on
+    whole = tmp_path / "whole"
+    shutil.copytree(run, whole, ignore=shutil.ignore_patterns("evolve"))
+    result = command("evolve", "--run", whole, *words[3:], "--set", "evolve.generations=2")
+    assert result.returncode == 0, result.stderr
+    rows = generations(run)
+    assert rows == generations(whole)
+    # Four candidates, of twelve, played two episodes of at most sixty steps.
+    assert all(row["steps"] <= 4 * 2 * 60 for row in rows)
+
+
+def test_candidates_collect_beside_what_is_kept(tiny_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ("rollouts", "--config", TINY, "--run", run, "--set", f"rollouts.keep={tiny_run}",
+             "--set", "rollouts.policies={held: 1, candidates: 2}", "--set",
+             f"rollouts.agent={tiny_run}")
+    result = command(*words)
+    assert result.returncode == 0, result.stderr
+    kept, lines = (load_json_lines(place / "rollouts" / "manifest.jsonl", dict)
+                   for place in (tiny_run, run))
+    assert lines[:len(kept)] == kept
+    # Its own go on counting where those end, so no seed comes twice.
+    assert [line["episode"] for line in lines[len(kept):]] == [
+        "held-000002", "candidates-000000", "candidates-000001"]
+    assert len({line["seed"] for line in lines}) == len(lines)
+    for line in lines:
+        assert (run / "rollouts" / f"{line['episode']}.npz").exists()
+    one, two = (load_npz(run / "rollouts" / f"candidates-00000{n}.npz")["actions"] for n in (0, 1))
+    assert one[0].tolist() != two[0].tolist()  # each has a C of its own
+    assert "nothing to do" in command(*words).stderr
+
+
+def test_what_cannot_be_kept_or_drawn_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    def asked(*settings: str) -> str:
+        words = [word for setting in settings for word in ("--set", setting)]
+        return refused(command("rollouts", "--config", TINY, "--run", tmp_path / "run", *words))
+
+    assert "rollouts.keep=null" in asked(f"rollouts.keep={tmp_path / 'none'}")
+    pong = tmp_path / "doom"
+    (pong / "rollouts").mkdir(parents=True)
+    shutil.copy(tiny_run / "rollouts" / "stage.json", pong / "rollouts")
+    (pong / "config.yaml").write_text("game: take_cover\n")
+    assert "holds episodes of take_cover" in asked(f"rollouts.keep={pong}")
+    bare = tmp_path / "bare"
+    shutil.copytree(tiny_run, bare, ignore=shutil.ignore_patterns("strategy*", "rollouts"))
+    assert "kept without evolve/strategy.npz" in asked(
+        "rollouts.policies={candidates: 1}", f"rollouts.agent={bare}")
+    assert not (tmp_path / "run").exists()
+
+
 def test_agents_drive_in_turn(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     agents = [load_agent(tiny_run), load_agent(tiny_run)]
     monkeypatch.setattr(rollouts, "policy_named", lambda name: lambda game, settings, agent: agent)

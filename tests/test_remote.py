@@ -185,6 +185,26 @@ def test_a_mirrored_folder_can_be_pulled_elsewhere(s3: FaultyProxy, tmp_path: Pa
     assert not any(key.endswith(lease.NAME) for key in _objects())
 
 
+def test_a_stage_that_runs_share_is_whole_in_s3_and_stays_a_link_here(s3: FaultyProxy,
+                                                                      tmp_path: Path) -> None:
+    (tmp_path / "seed-1" / "vae").mkdir(parents=True)
+    (tmp_path / "seed-1" / "vae" / "weights.npz").write_text("V")
+    run = tmp_path / "cell"
+    run.mkdir()
+    (run / "vae").symlink_to("../seed-1/vae")
+    mirror = Mirror(run, URL)
+    mirror.checkpoint("vae")
+    mirror.close()
+    assert "some/tiny/vae/weights.npz" in _objects()
+    (tmp_path / "seed-1" / "vae" / "weights.npz").write_text("a newer V")
+    shutil.rmtree(run / ".mirror")  # as on a machine that knows nothing of S3's state
+    again = Mirror(run, URL)
+    again.pull(["vae"])
+    again.close()
+    assert (run / "vae").is_symlink()
+    assert (run / "vae" / "weights.npz").read_text() == "a newer V"
+
+
 def test_what_a_stage_does_not_read_is_not_pulled(s3: FaultyProxy, tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     for name in ("rollouts/manifest.jsonl", "rollouts/a.npz", "rollouts/stage.json",

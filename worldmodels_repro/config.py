@@ -45,6 +45,9 @@ class Config(Section):
     trackers: list[TrackerName] = Field(default=["tensorboard"], json_schema_extra=SPEED)
     """Who is told how training goes, beside the CSVs: tensorboard, wandb, mlflow, or one of your
     own, path/to/file.py:NAME."""
+    passes: list[dict[str, Any]] = Field(default=[])
+    """A recipe of several runs, for ``worldmodels all``: what each one changes of all the rest.
+    Each after the first goes on from the one before: its episodes, V, M and C."""
     rollouts: Rollouts = Rollouts()
     vae: Vae = Vae()
     memory: Memory = Memory()
@@ -70,10 +73,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _dreams_mean_something(self) -> Config:
-        if "dream" in self.evolve.worlds:
+        if "dream" in self.evolve.worlds or self.evolve.sift > 1:
             if not (self.memory.done or self.memory.reward):
-                raise ValueError("to evolve in a dream, M needs an ending or a reward to dream of: "
-                                 "set memory.done=true or memory.reward=true, and train it anew")
+                raise ValueError("to evolve or sift in a dream, M needs an ending or a reward to "
+                                 "dream of: set memory.done=true or memory.reward=true, and "
+                                 "train it anew")
             if self.evolve.untrained_memory:
                 raise ValueError("evolve.untrained_memory leaves nothing to dream of: set it to "
                                  "false, or evolve.world=real")
@@ -105,7 +109,7 @@ def load_config(path: str | Path, overrides: list[str] | None = None) -> Config:
         key, equals, text = override.partition("=")
         if not equals or not key:
             raise UserError(f"--set {override}: write it as section.key=value")
-        _set(values, key.strip().split("."), _parse(text, f"--set {override}"), override)
+        _set(values, key.strip().split("."), parse(text, f"--set {override}"), override)
     return check_config(values, str(path))
 
 
@@ -142,7 +146,7 @@ def _read_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError, ValueError):
         raise UserError(f"{path} can't be read as a config: name a YAML file") from None
-    values = _parse(text, str(path))
+    values = parse(text, str(path))
     if values is None:
         values = {}
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -157,7 +161,12 @@ def _read_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     return _merge(_read_yaml(below, (*seen, path.resolve())), values)
 
 
-def _parse(text: str, source: str) -> Any:
+def parse(text: str, source: str) -> Any:
+    """YAML as plain values.
+
+    Raises:
+        UserError: it is none, said of ``source``.
+    """
     try:
         return YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, RecursionError, TypeError, AttributeError, KeyError) as error:

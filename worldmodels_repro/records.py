@@ -83,6 +83,7 @@ class Judgement(TypedDict):
     """``evaluation.json``: by player, every episode and what they come to."""
 
     environment: str
+    unmodified: bool
     solved: float
     versions: dict[str, str]
     agent: AgentOrigin

@@ -158,7 +158,7 @@ class Run:
         return self.folder(stage)
 
     def borrow(self, outer: Run, *stages: str) -> None:
-        """Use the folders of the run that this one lies in as if they were its own."""
+        """Use another run's folders as if they were its own: relative links, which copies keep."""
         for stage in stages:
             link = self.folder(stage)
             if not link.is_symlink():
@@ -226,6 +226,10 @@ def open_run(config_path: str | Path | None, run_path: Path | None, overrides: l
             raise UserError(f"{run_path} holds no run (no config.yaml): name its config with "
                             "--config, e.g. --config quick")
         config = load_config(config_path or own, overrides)
+        if config.passes:
+            raise UserError(f"{config_path} is a recipe of {len(config.passes)} passes: type "
+                            f"worldmodels all {config_path}, or name one of its runs, e.g. --run "
+                            f"{run_path}/pass-1")
         if remote:
             config = config.model_copy(update={"remote": remote})
         return Run(run_path, config, mirror, given)

@@ -30,7 +30,7 @@ class _OneOf:
                                             {"pattern": r"\.py:[A-Za-z_]\w*$"}]}
 
 
-Policy = Annotated[str, _OneOf("network", "brownian", "held", "controller")]
+Policy = Annotated[str, _OneOf("network", "brownian", "held", "controller", "candidates")]
 GameName = Annotated[str, _OneOf("car_racing", "take_cover")]
 Feature = Literal["z", "h", "c"]
 World = Literal["real", "dream"]
@@ -58,8 +58,10 @@ class Rollouts(Section):
 
     policies: dict[Policy, Annotated[int, Field(ge=0)]] = Field(
         default={"network": 10_000}, json_schema_extra=MORE)
-    """Episodes to collect with each policy: network, brownian, held, controller, or a way to make
-    your own at path/to/file.py:NAME."""
+    """Episodes to collect with each policy: network, brownian, held, controller, candidates, or a
+    way to make your own at path/to/file.py:NAME."""
+    keep: str | None = None
+    """A run folder whose episodes are this run's too, beside its own (None: its own alone)."""
     renderer: Literal["fast", "original"] = "fast"
     """fast: the game's own dynamics, the picture in less time; original: the game's own."""
     max_steps: Positive = 1000
@@ -73,24 +75,31 @@ class Rollouts(Section):
     brownian_dt: Rate = 0.02
     """brownian: a += sqrt(dt) N(0, 1), clipped to the action space."""
     agent: str | Annotated[list[str], Field(min_length=1)] | None = None
-    """controller: the run folder whose V, M and C drive; of several, an episode each in turn."""
+    """controller, candidates: the run folder whose V, M and C drive; of several, an episode each in
+    turn. For candidates each episode's C is a draw from where that run's CMA-ES had come to."""
     agent_noise: Annotated[float, Field(ge=0, le=2)] = 0.0
     """controller: noise on the agent's actions, an Ornstein-Uhlenbeck walk; each episode's standard
     deviation is uniform from 0 to this."""
 
     @model_validator(mode="after")
     def _agent_is_named(self) -> Rollouts:
-        if self.policies.get("controller") and self.agent is None:
-            raise ValueError("rollouts.policies asks for the controller: name the run folder that "
-                             "holds it with rollouts.agent, e.g. --set rollouts.agent=logs/quick")
+        driven = [name for name in ("controller", "candidates") if self.policies.get(name)]
+        if driven and self.agent is None:
+            raise ValueError(f"rollouts.policies asks for the {driven[0]}: name the run folder "
+                             "that holds it with rollouts.agent, e.g. --set "
+                             "rollouts.agent=logs/quick")
         return self
 
     @model_validator(mode="after")
     def _settings_mean_something(self) -> Rollouts:
-        if not self.policies.get("controller") and (self.agent or self.agent_noise):
-            raise ValueError("rollouts.agent and rollouts.agent_noise do nothing without the "
-                             "controller's episodes: ask for some in rollouts.policies, or set "
-                             "rollouts.agent=null and rollouts.agent_noise=0.0")
+        asked = {name for name, episodes in self.policies.items() if episodes}
+        if self.agent and not asked & {"controller", "candidates"}:
+            raise ValueError("rollouts.agent does nothing without the controller's or candidates' "
+                             "episodes: ask for some in rollouts.policies, or set "
+                             "rollouts.agent=null")
+        if self.agent_noise and "controller" not in asked:
+            raise ValueError("rollouts.agent_noise does nothing without the controller's episodes: "
+                             "ask for some in rollouts.policies, or set rollouts.agent_noise=0.0")
         if self.held_steps[0] > self.held_steps[1]:
             raise ValueError("rollouts.held_steps takes the fewest steps, then the most, "
                              "e.g. --set rollouts.held_steps=[1,10]")
@@ -252,6 +261,13 @@ class Evolve(Section):
     """Candidates a generation."""
     rollouts: Positive = 16
     """Episodes a candidate; fitness is their mean."""
+    worst: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Fitness is the mean over this share of a candidate's episodes, its worst (1: over all)."""
+    sift: Positive = 1
+    """real: ask for so many times the population, have all of them dream, and let those that
+    dream best play the game (1: all play)."""
+    sift_rollouts: Positive = 16
+    """Dreams of each candidate that is sifted."""
     sigma: Annotated[float, Field(gt=0)] = 0.1
     """CMA-ES's first step size."""
     diagonal: bool = False
@@ -277,6 +293,9 @@ class Evolve(Section):
     """Episodes of each such evaluation, on fixed tracks that training never sees."""
     start: str | None = None
     """A run folder whose agent to start from (None: all weights zero)."""
+    start_spread: bool = False
+    """Start where that run's CMA-ES had come to, not at its agent: the mean and the covariance, as
+    wide as evolve.sigma says."""
     slots: Positive = 16
     """Episodes that a worker steps in lockstep; dreams are fastest with 128 or more."""
     chunk: Annotated[int, Field(ge=0)] = Field(default=0, json_schema_extra=SPEED)
@@ -285,6 +304,17 @@ class Evolve(Section):
     """Worker processes, for every stage (0: one a core)."""
     hang_after: Annotated[int, Field(ge=0)] = Field(default=1800, json_schema_extra=SPEED)
     """Seconds without a result after which workers count as hung, for every stage (0: never)."""
+
+    @model_validator(mode="after")
+    def _starts_and_sifts_mean_something(self) -> Evolve:
+        if self.start_spread and (self.start is None or self.diagonal):
+            raise ValueError("evolve.start_spread needs a run to start from and a whole "
+                             "covariance: set evolve.start and evolve.diagonal=false, or "
+                             "evolve.start_spread=false")
+        if self.sift > 1 and self.world == "dream":
+            raise ValueError("evolve.sift is for C that evolves in the game: set "
+                             "evolve.world=real, or evolve.sift=1")
+        return self
 
     @property
     def worlds(self) -> tuple[World, World]:
@@ -301,3 +331,6 @@ class Evaluate(Section):
     """Tracks that the random policy drives, for the same table."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Picks the held-out tracks; the same for all runs, so that runs compare."""
+    changed: str | None = None
+    """Judge in a world that the agent does not know (`worldmodels evaluate --worlds` tries all of a
+    game's): colours, bars, blob, noise; CarRacing: friction; TakeCover: text."""

@@ -59,3 +59,29 @@ class Means:
         """The means so far, by name in alphabetical order."""
         return {prefix + name: round(self._sums[name] / self._weight, digits)
                 for name in sorted(self._sums)}
+
+
+def interquartile_mean(scores: np.ndarray) -> np.ndarray:
+    """Mean of the middle half of ``scores`` (..., n): steadier than the mean.
+
+    Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice".
+    """
+    ordered = np.sort(scores, axis=-1)
+    cut = ordered.shape[-1] // 4
+    return ordered[..., cut:ordered.shape[-1] - cut].mean(axis=-1)
+
+
+def resampled(groups: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """One stratified bootstrap of scores, groups of (n,): groups anew, then each one's scores."""
+    return np.concatenate([
+        groups[group][rng.integers(0, len(groups[group]), len(groups[group]))]
+        for group in rng.integers(0, len(groups), len(groups))])
+
+
+def improvement(base: np.ndarray, other: np.ndarray) -> float:
+    """P(a run of ``other`` (m, t) scores above one of ``base`` (n, t)) on the same task; ties half.
+
+    Agarwal et al. 2021, section 4.3.
+    """
+    above = other[:, None] - base[None]  # (m, n, t)
+    return float(np.mean((above > 0) + 0.5 * (above == 0)))

@@ -114,6 +114,18 @@ def needed(path: Path, stage: str) -> Path:
     return path
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same whole file at ``target``, sharing its bytes where the file system can.
+
+    For files that are replaced, never written into.
+    """
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links, or another one
+        write_atomically(target, lambda file: file.write(source.read_bytes()))
+
+
 def save_checkpoint(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as :func:`save_npz` does, keeping the ones before them beside."""
     if path.exists():

@@ -136,3 +136,82 @@ class Generations(TypedDict):
     validations: list[Validation]
     world: str
     solved: float
+
+
+class Reached(TypedDict):
+    """A milestone over seeds: how many got there, and the medians of what that took them."""
+
+    score: float
+    seeds: int
+    steps: float | None
+    core_hours: float | None
+
+
+class SeedCurve(TypedDict):
+    """One seed's validations: the CMA mean's score, by generation and by steps of all kinds."""
+
+    seed: int
+    score: list[float]
+    generation: list[int]
+    steps: list[int]
+
+
+class Group(TypedDict):
+    """Runs that differ in their seed alone, on held-out episodes.
+
+    Attributes:
+        name: of the folder, or the run.
+        runs, seeds, means: folder, seed and mean score of each run.
+        episodes: of all runs together.
+        mean, iqm: over those: mean, and mean of the middle half; with 95 % intervals.
+        median, worst: of ``means``.
+        lowest, percentile: the least score of an episode, and the 1st percentile.
+        solved: share of episodes that score so much.
+        milestones: what validated scores took.
+        curves: a run each.
+    """
+
+    name: str
+    runs: list[str]
+    seeds: list[int]
+    means: list[float]
+    episodes: int
+    mean: float
+    ci95: list[float]
+    median: float
+    iqm: float
+    iqm_ci95: list[float]
+    worst: float
+    lowest: float
+    percentile: float
+    solved: float
+    milestones: list[Reached]
+    curves: list[SeedCurve]
+
+
+class Difference(TypedDict):
+    """How a group differs from the first, on the ``shared`` tracks that both were judged on.
+
+    Attributes:
+        mean: of the paired differences; ``ci95`` by drawing seeds and tracks anew.
+        improvement: the chance that one of its runs beats one of the first's on a track.
+        verdict: better, worse, or within the noise.
+    """
+
+    base: str
+    name: str
+    shared: int
+    mean: float
+    ci95: list[float]
+    improvement: float
+    improvement_ci95: list[float]
+    verdict: str
+
+
+class Comparison(TypedDict):
+    """Groups of runs of one game, judged by the same judge."""
+
+    environment: str
+    solved: float
+    groups: list[Group]
+    differences: list[Difference]

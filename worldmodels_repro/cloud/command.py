@@ -13,7 +13,7 @@ from worldmodels_repro.pipeline import STAGES
 
 PROJECT = re.compile(r"[a-z][a-z0-9-]{1,40}")
 RENTED = [stage.name for stage in STAGES.values() if stage.hardware]
-RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}")
+RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,60}(/seed-[0-9]+)?")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +35,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     launch = verb("launch", "rent a machine for one stage of a run")
     launch.add_argument("--stage", required=True, help=", ".join(RENTED))
     launch.add_argument("--run", metavar="NAME", help="name of the run (default: the config's)")
+    launch.add_argument("--seeds", metavar="N", help="a machine for each of N seeds, whose runs "
+                        "are NAME/seed-1, ...; or which: 4-6, or 2,4")
     launch.add_argument("--spot", action="store_true", help="at the spot price")
     launch.add_argument("--instance-type", metavar="TYPE", help="e.g. c7a.48xlarge")
     launch.add_argument("--max-hours", type=float, metavar="HOURS",

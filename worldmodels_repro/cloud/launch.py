@@ -84,7 +84,7 @@ def other_runs(config: Config, stage: str) -> list[str]:
     """
     if stage == "rollouts":
         key = "agent"
-        paths = config.rollouts.agents if config.rollouts.policies.get("controller") else []
+        paths = config.rollouts.agents
     else:
         key, start = "start", getattr(getattr(config, stage, None), "start", None)
         paths = [] if start is None else [start]

@@ -33,6 +33,7 @@ from worldmodels_repro.cloud.prices import DISK_GIB, load_prices
 from worldmodels_repro.cloud.rates import load_rates
 from worldmodels_repro.cloud.source import Source, describe_source, send_source
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.experiment import seeds_of
 
 Words = argparse.Namespace
 Lines = Iterator[str]
@@ -59,9 +60,22 @@ def up(words: Words) -> Lines:
 
 
 def launch(words: Words) -> Lines:
-    """Rent a machine for a stage."""
+    """Rent a machine for a stage, or for each seed of an experiment one."""
+    asked_config(words)
+    run = words.run or Path(words.config).stem
+    if words.seeds is None:
+        yield from _launch(words, run)
+        return
+    seeds = seeds_of(words.seeds)
+    for seed in seeds:
+        own = {**vars(words), "set": [*words.set, f"seed={seed}"]}
+        yield from _launch(Words(**own), f"{run}/seed-{seed}")
+    yield f"{len(seeds)} machines: hours and dollars above are each one's"
+
+
+def _launch(words: Words, run: str) -> Lines:
     config = asked_config(words)
-    run, kind, prices = words.run or Path(words.config).stem, kind_of(words.stage), load_prices()
+    kind, prices = kind_of(words.stage), load_prices()
     account = None if words.dry_run else Account(words.project, words.region)
     found = None if account is None else stack.require(account)
     instance = words.instance_type or (found.types if found else DEFAULTS)[kind]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cma
@@ -18,7 +19,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.storage import Arrays
+from worldmodels_repro.storage import Arrays, load_npz
+from worldmodels_repro.worlds.agent import Spread
 
 # What is no state: options and code, the same in a strategy made anew, and wall-clock timers.
 _SKIPPED = {"opts", "inopts", "inputargs", "logger", "timer", "more_to_write", "gp", "_stopdict",
@@ -63,13 +65,13 @@ class Strategy:
         """The overall step size."""
         return float(self._cma.sigma)
 
-    def ask(self) -> np.ndarray:
-        """(population, n) candidates."""
+    def ask(self, times: int = 1) -> np.ndarray:
+        """(times x population, n) candidates."""
         with threadpool_limits(1, "blas"):
-            return np.array(self._cma.ask())
+            return np.array(self._cma.ask(times * self._cma.popsize))
 
     def tell(self, candidates: np.ndarray, fitness: np.ndarray) -> None:
-        """Fitness (population,) of what was asked for; a failed candidate is not finite.
+        """Fitness (population,) of candidates (population, n); one that failed is not finite.
 
         Raises:
             ValueError: all of them failed.
@@ -144,6 +146,39 @@ class Strategy:
         except (KeyError, ValueError, TypeError, AttributeError) as error:
             raise UserError(f"{source} is not the state of this run's strategy ({error}): remove "
                             "the evolve folder to start again") from None
+
+
+def load_spread(run: Path) -> Spread:
+    """Where the search of a run had come to.
+
+    Raises:
+        UserError: the run was kept without it.
+    """
+    path = run / "evolve" / "strategy.npz"
+    if not path.exists():
+        raise UserError(f"{run} was kept without evolve/strategy.npz, so where its search had come "
+                        "to is not known: name a run that you evolved, or do without "
+                        "evolve.start_spread and the candidates of rollouts.policies")
+    return spread(load_npz(path), str(path))
+
+
+def spread(state: Arrays, source: str) -> Spread:
+    """The distribution that the next candidates are drawn from, of a :meth:`Strategy.state`.
+
+    Raises:
+        UserError: it is no such state.
+    """
+    try:
+        plain = json.loads(state["plain"].tobytes().decode())
+        mean, sigma = state["es.mean"], float(_from_plain(plain["es.sigma"]))
+        if "es.sm.C" in state:
+            root = np.linalg.cholesky(state["es.sm.C"])
+        else:  # variances only
+            root = np.diag(np.broadcast_to(state["es.sigma_vec.scaling"], mean.shape))
+        return Spread(mean, sigma * root)
+    except (KeyError, ValueError, TypeError, np.linalg.LinAlgError) as error:
+        raise UserError(f"{source} is not a strategy's state ({error}): remove the evolve folder "
+                        "of that run and evolve it again") from None
 
 
 def _leaves(strategy: Any) -> Iterator[tuple[str, Any, str]]:

@@ -69,3 +69,15 @@ def save(figure: Figure, folder: Path, name: str) -> None:
         picture = picture.quantize(256)
     write_atomically(folder / f"{name}.png",
                      lambda file: picture.save(file, "PNG", optimize=True, dpi=(DPI, DPI)))
+
+
+def save_svg(figure: Figure, folder: Path, name: str) -> None:
+    """Write ``name.svg``, the same bytes each time; text stays text.
+
+    Raises:
+        OSError: the folder can't be written; a file of an earlier drawing stays whole.
+    """
+    drawn = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    write_atomically(folder / f"{name}.svg", lambda file: file.write(drawn.getvalue()))

@@ -6,7 +6,7 @@ import numpy as np
 
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.seeds import generator
-from worldmodels_repro.worlds.agent import Agent, Body, Senses
+from worldmodels_repro.worlds.agent import Agent, Body, Senses, Spread
 
 
 class Controllers:
@@ -32,11 +32,32 @@ class Controllers:
         return self._act(self._shape.act(self._at_the_wheel, observations))
 
 
+class Candidates(Controllers):
+    """Each episode's C is one that CMA-ES might have asked for next, by the episode's seed.
+
+    What a search tries is where a dream must hold: it finds what is wrong there.
+
+    Args:
+        body: whose C.
+        spread: where the search had come to.
+        slots: B.
+    """
+
+    def __init__(self, body: Body, spread: Spread, slots: int):
+        super().__init__(body, spread.mean[None], slots)
+        self._spread = spread
+
+    def reset(self, slot: int, seed: int, episode: int) -> None:
+        """An episode begins in a slot."""
+        normal = generator(seed, 1).standard_normal(len(self._spread.mean))
+        self._at_the_wheel[slot] = self._spread.candidates(normal)
+
+
 class SeeingAgent:
     """V, M and C in a world of frames, with noise on its actions if asked.
 
     Args:
-        agent: V, M and C.
+        agent: V, M and C; with a ``spread``, each episode's C is a draw from that.
         slots: B.
         most_noise: each episode's actions have noise of a standard deviation that is uniform from
             0 to this; None is none. It is an Ornstein-Uhlenbeck walk: errors that last a while,
@@ -46,7 +67,9 @@ class SeeingAgent:
     def __init__(self, agent: Agent, slots: int = 1, most_noise: float | None = None):
         self._game = game_named(agent.body.game)
         self._senses = Senses(agent.body, slots)
-        self._controllers = Controllers(agent.body, agent.weights[None], slots)
+        self._controllers = (Controllers(agent.body, agent.weights[None], slots)
+                             if agent.spread is None
+                             else Candidates(agent.body, agent.spread, slots))
         self._most, self._scales = most_noise, np.zeros(slots)
         self._rngs = [generator(0)] * slots
         self._live = np.zeros(slots, bool)

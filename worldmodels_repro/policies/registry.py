@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from types import FunctionType
 from typing import cast
@@ -36,12 +37,18 @@ def _held(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
 def _controller(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
     assert agent is not None  # the config has been checked
     # From driving as well as it can to hardly keeping the road: M meets speed and mistakes.
-    return SeeingAgent(agent, most_noise=settings.agent_noise)
+    return SeeingAgent(replace(agent, spread=None), most_noise=settings.agent_noise)
+
+
+def _candidates(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
+    assert agent is not None  # the config has been checked
+    return SeeingAgent(agent)
 
 
 # Their order is part of every episode's seed: new rows go to the end.
 POLICIES: dict[str, MakePolicy] = {
     "network": _network, "brownian": _brownian, "held": _held, "controller": _controller,
+    "candidates": _candidates,
 }
 
 

@@ -89,6 +89,8 @@ class Mirror:
                         or any(f"{path}/".startswith(f"{name}/") for name in wanted):
                     groups.setdefault(folder, []).append(path)
             for folder, paths in groups.items():
+                if (self._run / folder).is_symlink():
+                    continue  # another run's, which has a mirror of its own
                 if all(self._is_from_here(path, etags[path]) for path in paths):
                     continue
                 # stage.json last: a pull that is cut short does not look finished.

@@ -25,13 +25,18 @@ def table(stage_run: Run) -> Judgement:
 
 def text(result: Judgement, run: Path) -> str:
     """The results of the run at this place, in lines."""
-    lines = [f"{result['environment']}, unmodified, held-out episodes ({run})",
+    lines = [f"{where(result['environment'], result['unmodified'])}, held-out episodes ({run})",
              f"{'':8s}{'episodes':>9s}{'mean':>9s}{'std':>8s}   95 % interval",
              *_rows(result["results"])]
     if "dream" in result:
         lines += [f"M's dream at temperature {result['dream']['temperature']:g}",
                   *_rows(result["dream"]["results"])]
     return "\n".join(lines)
+
+
+def where(environment: str, unmodified: bool) -> str:
+    """The environment, and that it is as everyone has it."""
+    return environment + (", unmodified" if unmodified else "")
 
 
 def _rows(results: dict[str, Summary]) -> list[str]:

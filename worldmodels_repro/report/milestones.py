@@ -29,7 +29,7 @@ def table(stage_run: Run) -> list[Milestone]:
     Steps are the rollouts', those of training, those of validation, dreamt ones among them.
     Core-hours are hours times the cores that the machine had, data, V and M included.
     """
-    reached = _curve(stage_run)
+    reached = curve(stage_run)
     rows: list[Milestone] = []
     for score in game_named(stage_run.config.game).milestones:
         _, generation, steps, hours = next((point for point in reached if point[0] >= score),
@@ -62,9 +62,9 @@ def text(rows: list[Milestone], world: str, dollars: float | None = None, basis:
     return "\n".join(lines)
 
 
-def _curve(stage_run: Run) -> list[tuple[float, int, int, float]]:
+def curve(stage_run: Run) -> list[tuple[float, int, int, float]]:
     """(score, generation, steps, core-hours) of each evaluation of the CMA mean."""
-    folder, curve = stage_run.folder("evolve"), []
+    folder, points = stage_run.folder("evolve"), []
     cores = load_marker(folder).get("cores", 1)
     steps, hours = 0, 0.0
     for stage in itertools.takewhile(lambda stage: stage != "evolve", STAGES):
@@ -86,5 +86,5 @@ def _curve(stage_run: Run) -> list[tuple[float, int, int, float]]:
         played = trained[generation] + validated
         # Validation is not timed apart: its steps take what those of training take.
         spent = rows[generation]["hours"] * played / trained[generation]
-        curve.append((row["mean"], generation, steps + int(played), hours + spent * cores))
-    return curve
+        points.append((row["mean"], generation, steps + int(played), hours + spent * cores))
+    return points

@@ -8,6 +8,7 @@ each generation the whole state is on disk: a run that was killed goes on with t
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,7 +20,7 @@ import numpy as np
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import Players, WorldSpec
-from worldmodels_repro.evolution.strategy import Strategy
+from worldmodels_repro.evolution.strategy import Strategy, load_spread
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import Evaluation
 from worldmodels_repro.run import Run
@@ -40,7 +41,7 @@ from worldmodels_repro.storage import (
     save_npz,
 )
 from worldmodels_repro.tracking import Trackers
-from worldmodels_repro.worlds.agent import load_agent, load_body
+from worldmodels_repro.worlds.agent import Spread, load_agent, load_body
 from worldmodels_repro.worlds.dream import load_dream
 
 
@@ -51,15 +52,16 @@ def run(stage_run: Run) -> None:
     origin = load_agent(Path(settings.start)) if settings.start else None
     if "real" in settings.worlds:
         game_named(config.game).require(settings.renderer)
+    wide = (load_spread(Path(str(settings.start))).wide(settings.sigma) if settings.start_spread
+            else None)
     _refuse_without_strategy(stage_run.folder("evolve"), settings)
     folder = stage_run.begin("evolve")
     if folder is None:
         return
     body = load_body(stage_run.path, config)
     start = origin.weights if origin is not None else np.zeros(body.shape.weights)
-    strategy = Strategy(start, settings.sigma, settings.population,
-                        episode_seed(config.seed, "models", 5), settings.diagonal)
-    generation = _resume(folder, strategy)
+    search = Search(start, settings, episode_seed(config.seed, "models", 5), wide)
+    generation = _resume(folder, search.strategy)
     if generation > settings.generations:
         raise UserError(f"{folder} holds {generation} generations already: to end there, type "
                         f"--set evolve.generations={generation}")
@@ -67,14 +69,15 @@ def run(stage_run: Run) -> None:
             if row["generation"] <= generation]
     real = WorldSpec(body, settings.renderer, settings.slots)
     specs = {"real": real}
-    if "dream" in settings.worlds:
+    if "dream" in settings.worlds or settings.sift > 1:
         specs["dream"] = replace(real, dream=load_dream(stage_run.path, config))
     with ExitStack() as stack:
         crews = {
             world: stack.enter_context(Players(specs[world], settings.workers, settings.chunk,
                                                settings.hang_after))
-            for world in dict.fromkeys(settings.worlds)}
+            for world in specs if world in settings.worlds or world == "dream"}
         players, judges = (crews[world] for world in settings.worlds)
+        dreamers = crews["dream"] if settings.sift > 1 else None
         trackers = stack.enter_context(Trackers(stage_run.path, "evolve", config))
         progress = stack.enter_context(
             Progress("evolve", settings.generations, "generations", generation)
@@ -86,12 +89,12 @@ def run(stage_run: Run) -> None:
         while True:
             over = _is_over(settings, generation, rows)
             if generation > evaluated and (generation % settings.evaluate_every == 0 or over):
-                _evaluate_mean(strategy, judges, config.seed, generation, settings, stage_run)
+                _evaluate_mean(search, judges, config.seed, generation, settings, stage_run)
                 evaluated = generation
             if over:
                 break
             generation += 1
-            row = _one_generation(strategy, players, config.seed, generation, settings)
+            row = _one_generation(search, players, dreamers, config.seed, generation)
             row["hours"] = round((rows[-1]["hours"] if rows else 0.0) + row["seconds"] / 3600, 5)
             rows.append(row)
             if row["failed"]:
@@ -100,7 +103,7 @@ def run(stage_run: Run) -> None:
             # The rows first: on resume, rows beyond the checkpoint are dropped.
             save_csv(folder / "generations.csv", rows)
             save_checkpoint(folder / "strategy.npz",
-                            strategy.state() | {"step": np.array(generation)})
+                            search.strategy.state() | {"step": np.array(generation)})
             trackers.log(row, generation)
             stage_run.checkpoint("evolve")
             progress.add(1 if settings.budget is None else row["steps"],
@@ -129,34 +132,81 @@ def _is_over(settings: Evolve, generation: int, rows: list[dict[str, Any]]) -> b
         settings.budget is not None and sum(row["steps"] for row in rows) >= settings.budget)
 
 
-def _one_generation(strategy: Strategy, players: Players, seed: int, generation: int,
-                    settings: Evolve) -> dict[str, Any]:
-    """Ask, play, tell; returns the generation's row."""
-    clock = time.monotonic()
-    candidates = strategy.ask()  # (population, n)
-    tracks = []
-    for candidate in range(settings.population):
-        key = (generation, 0 if settings.common_tracks else candidate)
-        tracks += [episode_seed(seed, "training", *key, k) for k in range(settings.rollouts)]
-    driver = np.repeat(np.arange(settings.population), settings.rollouts)
-    played = players.play(candidates, driver, tracks, settings.max_steps, settings.patience)
-    fitness = played.returns.reshape(settings.population, settings.rollouts).mean(axis=1)
+class Search:
+    """CMA-ES in the coordinates in which its first covariance is the identity.
+
+    It does not mind which coordinates it works in (Hansen 2016, "The CMA Evolution Strategy: A
+    Tutorial", section 3), so a search that starts with a covariance is one in others.
+
+    Args:
+        start: (n,) the first mean, where ``wide`` is None.
+        settings: of the stage.
+        seed: of every draw.
+        wide: mean and covariance to start with.
+    """
+
+    def __init__(self, start: np.ndarray, settings: Evolve, seed: int, wide: Spread | None):
+        self.settings, self._wide = settings, wide
+        first, sigma = (start, settings.sigma) if wide is None else (np.zeros(len(start)), 1.0)
+        self.strategy = Strategy(first, sigma, settings.population, seed, settings.diagonal)
+
+    def weights(self, places: np.ndarray) -> np.ndarray:
+        """What CMA-ES names (..., n) -> C's weights (..., n)."""
+        return places if self._wide is None else self._wide.candidates(places)
+
+    def fitness(self, returns: np.ndarray) -> np.ndarray:
+        """Returns (candidates, episodes) -> (candidates,): means over the worst share of them."""
+        count = math.ceil(self.settings.worst * returns.shape[1])
+        return np.asarray(np.sort(returns, axis=1)[:, :count].mean(axis=1)
+                          if count < returns.shape[1] else returns.mean(axis=1))
+
+
+def _one_generation(search: Search, players: Players, dreamers: Players | None, seed: int,
+                    generation: int) -> dict[str, Any]:
+    """Ask, sift, play, tell; returns the generation's row."""
+    clock, settings, strategy = time.monotonic(), search.settings, search.strategy
+    places = strategy.ask(settings.sift)  # (sift x population, n)
+    if dreamers is not None:
+        places = places[_best_dreamers(search, dreamers, places, seed, generation)]
+    returns, steps = _played(search, players, places, seed, generation, settings.rollouts)
+    fitness = search.fitness(returns)
     failed = int((~np.isfinite(fitness)).sum())
     sigma = strategy.sigma
-    strategy.tell(candidates, fitness)
+    strategy.tell(places, fitness)
     finite = fitness[np.isfinite(fitness)]
     return {"generation": generation, "best": round(float(finite.max()), 3),
             "mean": round(float(finite.mean()), 3), "std": round(float(finite.std()), 3),
             "worst": round(float(finite.min()), 3), "failed": failed,
-            "sigma": round(sigma, 6), "steps": int(played.steps.sum()),
+            "sigma": round(sigma, 6), "steps": steps,
             "seconds": round(time.monotonic() - clock, 3)}
 
 
-def _evaluate_mean(strategy: Strategy, players: Players, seed: int, generation: int,
+def _played(search: Search, players: Players, places: np.ndarray, seed: int, generation: int,
+            rollouts: int) -> tuple[np.ndarray, int]:
+    """Returns (candidates, rollouts) of a generation, and the steps that they took."""
+    settings, tracks = search.settings, []
+    for candidate in range(len(places)):
+        key = (generation, 0 if settings.common_tracks else candidate)
+        tracks += [episode_seed(seed, "training", *key, k) for k in range(rollouts)]
+    driver = np.repeat(np.arange(len(places)), rollouts)
+    played = players.play(search.weights(places), driver, tracks, settings.max_steps,
+                          settings.patience)
+    return played.returns.reshape(len(places), rollouts), int(played.steps.sum())
+
+
+def _best_dreamers(search: Search, dreamers: Players, places: np.ndarray, seed: int,
+                   generation: int) -> np.ndarray:
+    """Which of the candidates fare best in M's dream, in the order in which they were asked for."""
+    returns, _ = _played(search, dreamers, places, seed, generation, search.settings.sift_rollouts)
+    fitness = np.nan_to_num(search.fitness(returns), nan=-np.inf)
+    return np.sort(np.argsort(-fitness, kind="stable")[:search.settings.population])
+
+
+def _evaluate_mean(search: Search, players: Players, seed: int, generation: int,
                    settings: Evolve, stage_run: Run) -> None:
     """The CMA mean on the validation tracks; the best one so far becomes the agent."""
     folder = stage_run.folder("evolve")
-    mean = strategy.mean.astype(np.float32)
+    mean = search.weights(search.strategy.mean).astype(np.float32)
     tracks = [episode_seed(seed, "validation", k) for k in range(settings.evaluate_rollouts)]
     # Whole episodes, whatever training cuts short: this is what selects the agent.
     played = players.play(mean[None], np.zeros(len(tracks), int), tracks,

@@ -9,24 +9,34 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from worldmodels_repro.data.episodes import episode_file
+from worldmodels_repro.config import load_config
+from worldmodels_repro.data.episodes import episode_file, kept_episodes
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.evolution.strategy import load_spread
+from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.plugins import is_plugin
 from worldmodels_repro.policies.registry import POLICIES, policy_named
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import ManifestLine
-from worldmodels_repro.run import MIRRORED, Run, versions
+from worldmodels_repro.run import MIRRORED, Run, load_marker, versions
 from worldmodels_repro.sections import Rollouts
 from worldmodels_repro.seeds import episode_seed
-from worldmodels_repro.storage import append_json_line, load_json_lines, save_npz
+from worldmodels_repro.storage import (
+    append_json_line,
+    link_or_copy,
+    load_json_lines,
+    needed,
+    save_npz,
+)
 from worldmodels_repro.worlds.agent import Agent, load_agent
 from worldmodels_repro.worlds.episodes import Policy, play
 from worldmodels_repro.worlds.frames import FramesWorld
@@ -64,22 +74,29 @@ class Episode:
 def run(stage_run: Run) -> None:
     """Collect what the manifest lacks of ``rollouts.policies``."""
     settings = stage_run.config.rollouts
-    agents = [load_agent(Path(run)) for run in settings.agents]
+    agents = [_agent(Path(run), settings) for run in settings.agents]
     game = game_named(stage_run.config.game)
     game.require(settings.renderer)
     for policy in settings.policies:
         policy_named(policy)  # a user's own file is refused here, not by a worker
+    earlier = _kept(settings.keep, stage_run.config.game)
     folder = stage_run.begin("rollouts")
     if folder is None:
         return
     manifest = folder / "manifest.jsonl"
     done = {line["episode"] for line in load_json_lines(manifest, ManifestLine)}
+    for line, file in earlier:
+        if line["episode"] not in done:
+            link_or_copy(file, episode_file(folder, line["episode"]))
+            append_json_line(manifest, line)
+            done.add(line["episode"])
+    there = Counter(line["policy"] for line, _ in earlier)
     # An episode is known by its policy and number: asking for more changes none that is there.
     kinds = {name: _kind(name) for name in settings.policies}
     episodes = [Episode(policy, number, episode_seed(stage_run.config.seed, "rollouts",
                                                      kinds[policy], number))
                 for policy in sorted(kinds, key=kinds.__getitem__)
-                for number in range(settings.policies[policy])]
+                for number in range(there[policy], there[policy] + settings.policies[policy])]
     if len({episode.name for episode in episodes}) < len(episodes):
         raise UserError("two of rollouts.policies have one name in their files' names: give your "
                         "own another NAME")
@@ -87,23 +104,49 @@ def run(stage_run: Run) -> None:
                             agents=agents)
     stamp = {"environment": game.judge_id, "renderer": settings.renderer, "versions": versions()}
     waiting = [episode for episode in episodes if episode.name not in done]
-    with (Progress("rollouts", len(episodes), "episodes", len(done)) as progress,
+    with (Progress("rollouts", len(done) + len(waiting), "episodes", len(done)) as progress,
           Pool(collection, stage_run.config.evolve.workers,
                stage_run.config.evolve.hang_after) as pool):
-        for line in pool.map(waiting):
-            append_json_line(manifest, line | stamp)
+        for played in pool.map(waiting):
+            append_json_line(manifest, played | stamp)
             stage_run.checkpoint("rollouts", every=MIRRORED)
-            progress.add(1, f"return {line['return']:.0f} in {line['length']} steps")
+            progress.add(1, f"return {played['return']:.0f} in {played['length']} steps")
     lines = load_json_lines(manifest, ManifestLine)
     stage_run.finish("rollouts", episodes=sum(line["kept"] for line in lines),
                      frames=sum(line["length"] for line in lines if line["kept"]),
                      mean_return=float(np.mean([line["return"] for line in lines])))
 
 
+def _agent(run: Path, settings: Rollouts) -> Agent:
+    """The agent of a run; with where its CMA-ES had come to, for candidates."""
+    agent = load_agent(run)
+    return replace(agent, spread=load_spread(run)) if settings.policies.get("candidates") else agent
+
+
+def _kept(run: str | None, game: str) -> list[tuple[ManifestLine, Path]]:
+    """The episodes of an earlier run, each with its file.
+
+    Raises:
+        UserError: it has none, they are of another game, or one is missing.
+    """
+    if run is None:
+        return []
+    folder = STAGES["rollouts"].folder(Path(run))
+    if not (folder / "stage.json").exists() or load_marker(folder)["state"] != "done":
+        raise UserError(f"{folder} is not done: finish it first, or set rollouts.keep=null")
+    theirs = load_config(Path(run) / "config.yaml").game
+    if theirs != game:
+        raise UserError(f"rollouts.keep: {run} holds episodes of {theirs}, not of {game}")
+    names = set(kept_episodes(folder))
+    lines = [line for line in load_json_lines(folder / "manifest.jsonl", ManifestLine)
+             if line["episode"] in names]
+    return [(line, needed(episode_file(folder, line["episode"]), "rollouts")) for line in lines]
+
+
 def _kind(policy: str) -> int:
     """What a policy's episodes' seeds come from: its row, or its name in a user's file."""
     if is_plugin(policy):
-        return len(POLICIES) + zlib.crc32(policy.rpartition(":")[2].encode())
+        return 4 + zlib.crc32(policy.rpartition(":")[2].encode())  # 4: the rows there were once
     return list(POLICIES).index(policy)
 
 
@@ -131,7 +174,7 @@ class Collects:
     def _policy(self, episode: Episode) -> Policy:
         """Made once for all episodes that it plays; several agents take turns."""
         agents = self._collection.agents
-        turn = episode.number % len(agents) if episode.policy == "controller" else 0
+        turn = episode.number % len(agents) if agents else 0
         key = (episode.policy, turn)
         if key not in self._policies:
             self._policies[key] = policy_named(episode.policy)(

@@ -1,15 +1,26 @@
-"""``worldmodels all``: every stage, each in a process of its own, and then the results."""
+"""``worldmodels all``: every stage, each in a process of its own, and then the results.
+
+With ``--seeds`` and ``--grid`` it does so for every run of an experiment, and then compares them; a
+config of several passes is a run each.
+"""
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from worldmodels_repro.pipeline import STAGES
+from worldmodels_repro.config import load_config
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.experiment import members, seeds_of, share
+from worldmodels_repro.pipeline import STAGES, Stage
+from worldmodels_repro.pool import ranks
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,33 +33,114 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         "from what is there: s3://bucket/prefix")
     parser.add_argument("--set", dest="overrides", action="append", default=[],
                         metavar="KEY=VALUE", help="override one setting")
+    parser.add_argument("--seeds", metavar="N", help="a run for each of N seeds, in FOLDER/seed-1, "
+                        "...; or which: 4-6, or 2,4")
+    parser.add_argument("--grid", action="append", default=[], metavar="KEY=VALUE,VALUE",
+                        help="a run for each value, crossed with those of other --grid")
+    parser.add_argument("--until", choices=list(STAGES), metavar="STAGE",
+                        help="stop after this stage")
+    parser.add_argument("--mpirun", metavar="WORDS", help="have stages that take many cores "
+                        "started with mpirun: --mpirun '-n 17 -f hosts'")
 
 
 def run(config: str | None = None, folder: Path | None = None, remote: str | None = None,
-        overrides: list[str] | None = None) -> int:
+        overrides: list[str] | None = None, seeds: str | None = None,
+        grid: list[str] | None = None, until: str | None = None,
+        mpirun: str | None = None) -> int:
     """Run all stages; returns the exit code of the one that fails, or 0.
 
     A stage gets a process of its own: what one sets up (threads, Keras) can't reach the next.
+
+    Raises:
+        UserError: settings that can't be.
     """
     if config is None and (folder is None or not (folder / "config.yaml").exists()):
         config = "quick"
-    words = [] if config is None else ["--config", config]
-    words += [] if folder is None else ["--run", str(folder)]
-    settings = [word for override in overrides or [] for word in ("--set", override)]
-    there = [] if remote is None else ["--remote", remote]
-    children: list[subprocess.Popen[bytes]] = []
+    stages = [stage for stage in STAGES.values()
+              if until is None or stage.number <= STAGES[until].number]
+    if ranks() > 1:
+        raise UserError("mpirun starts the stages, not all of them: leave it out, and type "
+                        "worldmodels all ... --mpirun '-n 17'")
+    if mpirun and shutil.which("mpirun") is None:
+        raise UserError("--mpirun: no mpirun is to be found: type pip install "
+                        "'worldmodels-repro[mpi]', and activate its environment")
+    commands = Commands(shlex.split(mpirun) if mpirun else [])
+    several = bool(seeds or grid) or (
+        config is not None and bool(load_config(config, overrides).passes))
+    if not several:
+        words = [] if config is None else ["--config", config]
+        words += [] if folder is None else ["--run", str(folder)]
+        words += _settings(overrides or [])
+        return commands.stages(stages, words, remote) or (
+            commands.do(["results", *words]) if until is None else 0)
+    if config is None:
+        raise UserError(f"{folder} is one run; name a config for an experiment, e.g. worldmodels "
+                        f"all quick --run {folder}-seeds --seeds 5")
+    folder = Path("logs") / Path(config).stem if folder is None else folder
+    return _experiment(commands, stages, folder, config, remote, overrides or [],
+                       None if seeds is None else seeds_of(seeds), grid or [])
 
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        for child in children:
+
+def _experiment(commands: Commands, stages: list[Stage], folder: Path, config: str,
+                remote: str | None, overrides: list[str], seeds: list[int] | None,
+                grid: list[str]) -> int:
+    found = members(folder, config, overrides, seeds, grid)
+    for number, member in enumerate(found):
+        path = member.run.path
+        shared = share(member.run, [earlier.run for earlier in found[:number]])
+        print(f"experiment: {path} ({number + 1} of {len(found)})"
+              + (f", with the {', '.join(shared)} of another" if shared else ""), flush=True)
+        words = ["--config", config, "--run", str(path), *_settings(member.overrides)]
+        place = remote or member.run.config.remote
+        there = None if place is None else f"{place.rstrip('/')}/{path.relative_to(folder)}"
+        if (code := commands.stages(stages, words, there)) != 0:
+            return code
+    if all(stage.name != "evaluate" for stage in stages):
+        return 0
+    if len({member.run.path.parent for member in found}) > 1 or (seeds and len(seeds) > 1):
+        return commands.do(["compare", str(folder)])
+    return commands.do(["results", "--run", str(found[-1].run.path)])
+
+
+def _settings(overrides: list[str] | tuple[str, ...]) -> list[str]:
+    return [word for override in overrides for word in ("--set", override)]
+
+
+@dataclass
+class Commands:
+    """Verbs, one after another, in processes that get this one's signals.
+
+    Attributes:
+        mpirun: its words, for stages that are rented many cores; none, and they run here.
+    """
+
+    mpirun: list[str]
+    _children: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Ctrl-C reaches the stage by itself: it says so and ends, and all with it. SIGTERM does
+        # not.
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+        signal.signal(signal.SIGTERM, self._pass_on)
+
+    def stages(self, stages: list[Stage], words: list[str], remote: str | None) -> int:
+        """These stages of one run; the exit code of the one that fails, or 0."""
+        there = [] if remote is None else ["--remote", remote]
+        for stage in stages:
+            spread = stage.hardware == "cores" and bool(self.mpirun)
+            if (code := self.do([stage.name, *words, *there], spread)) != 0:
+                return code
+        return 0
+
+    def do(self, words: list[str], spread: bool = False) -> int:
+        """One verb; its exit code."""
+        start = ["mpirun", *self.mpirun, sys.executable, "-m", "mpi4py.futures"] if spread \
+            else [sys.executable]
+        with subprocess.Popen([*start, "-m", "worldmodels_repro.cli", *words]) as child:
+            self._children[:] = [child]
+            code = child.wait()
+        return code if code >= 0 else 128 - code
+
+    def _pass_on(self, number: int, frame: FrameType | None) -> None:
+        for child in self._children:
             child.send_signal(number)
-
-    # Ctrl-C reaches the stage by itself: it says so and ends, and with it all. SIGTERM does not.
-    signal.signal(signal.SIGINT, lambda number, frame: None)
-    signal.signal(signal.SIGTERM, pass_on)
-    for verb in [*STAGES, "results"]:
-        command = [verb, *words, *settings, *(there if verb in STAGES else [])]
-        with subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", *command]) as child:
-            children[:] = [child]
-            if (code := child.wait()) != 0:
-                return code if code > 0 else 128 - code
-    return 0

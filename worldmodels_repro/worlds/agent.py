@@ -55,12 +55,38 @@ class Body:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Where CMA-ES had come to: candidates are ``mean + root @ normal``.
+
+    Attributes:
+        mean: (n,) of the distribution.
+        root: (n, n), of its covariance.
+    """
+
+    mean: np.ndarray
+    root: np.ndarray
+
+    def candidates(self, normal: np.ndarray) -> np.ndarray:
+        """Draws (..., n) of a standard normal -> candidates (..., n)."""
+        return np.asarray(self.mean + normal @ self.root.T)
+
+    def wide(self, sigma: float) -> Spread:
+        """The same mean and shape, with weights that differ by ``sigma`` on average."""
+        now = np.sqrt(np.mean(np.sum(self.root**2, axis=1)))
+        return Spread(self.mean, self.root * (sigma / now))
+
+
+@dataclass(frozen=True)
 class Agent:
-    """A body and its controller's weights (n,), with where they come from."""
+    """A body and its controller's weights (n,), with where they come from.
+
+    ``spread`` is where the search for them had come to, for those who ask for candidates.
+    """
 
     body: Body
     weights: np.ndarray
     origin: AgentOrigin
+    spread: Spread | None = None
 
 
 def load_body(run: Path, config: Config) -> Body:
