@@ -39,6 +39,27 @@ needs_vizdoom = pytest.mark.skipif(find_spec("vizdoom") is None,
                                    reason="vizdoom is not installed (pip install -e '.[doom]')")
 
 
+# --- a world that it does not know ---
+
+@needs_vizdoom
+def test_letters_hover_over_the_same_game() -> None:
+    seen = {}
+    for name in ("take_cover", "take_cover+text"):
+        env = game_named(name).make("original")
+        frames = [env.reset(seed=5)[0]]
+        rewards = []
+        for step in range(40):
+            frame, reward, *_ = env.step(np.array([np.sin(step / 5)], np.float32))
+            frames.append(frame)
+            rewards.append(reward)
+        env.close()
+        seen[name] = np.stack(frames).astype(int), rewards
+    (known, scored), (changed, also) = seen.values()
+    assert scored == also
+    differ = (known != changed).any(axis=3).any(axis=0)  # (64, 64)
+    assert 0.02 < differ.mean() < 0.3 and not differ[40:].any()
+
+
 # --- settings and installation ---
 
 def test_the_papers_doom_has_the_papers_sizes() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import cv2
 import gymnasium
 import numpy as np
 
+from worldmodels_repro.envs.changed import PICTURES, Change
+from worldmodels_repro.errors import UserError, did_you_mean
 from worldmodels_repro.frame import FRAME, SIDE
 
 Renderer = Literal["fast", "original"]
@@ -38,6 +40,9 @@ class Game:
             right are not alike.
         landmarks: an environment of frames that also says where the things are that C must see,
             for the V-audit; None where the game does not tell.
+        changes: worlds to judge an agent in that it does not know, by name: what each makes of the
+            judge's environment.
+        changed: the name of the change that this game has; none for the game as it is.
         solved: the score that counts as solved.
         milestones: scores on the way, whose price is worth knowing.
         max_steps: the longest episode that is judged.
@@ -58,10 +63,31 @@ class Game:
     taken: Callable[[np.ndarray], np.ndarray] = lambda actions: actions
     mirrored: Callable[[np.ndarray], np.ndarray] | None = None
     landmarks: Callable[[], Any] | None = None
+    changes: Mapping[str, Change] = field(default_factory=lambda: PICTURES)
+    changed: str = ""
     milestones: tuple[float, ...] = ()
     max_steps: int = 1000
     keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     fps: int = 50
+
+    @property
+    def title(self) -> str:
+        """What scores are reported on."""
+        return f"{self.judge_id} with {self.changed}" if self.changed else self.judge_id
+
+    def with_change(self, name: str) -> Game:
+        """The game in a world that is changed.
+
+        Raises:
+            UserError: it has no such change.
+        """
+        if name not in self.changes:
+            raise UserError(f"{self.name} has no change {name}"
+                            f"{did_you_mean(name, self.changes) or ':'} "
+                            f"{', '.join(self.changes)} are known")
+        change, frames = self.changes[name], self.frames
+        return replace(self, name=f"{self.name}+{name}", changed=name, fast_id=None,
+                       frames=lambda env: frames(change(env)))
 
     @property
     def actions(self) -> int:

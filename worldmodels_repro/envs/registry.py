@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from worldmodels_repro.envs import car_racing, take_cover
+from worldmodels_repro.envs import car_racing, changed, take_cover
 from worldmodels_repro.envs.game import Game, Renderer, Seen
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.plugins import named
@@ -40,6 +40,7 @@ GAMES: dict[str, Game] = {game.name: game for game in (
         high=np.array([1.0, 1.0, 1.0], np.float32),
         squash=_steer_gas_brake,
         mirrored=lambda actions: actions * np.array([-1.0, 1.0, 1.0], np.float32),
+        changes={**changed.PICTURES, "friction": lambda env: changed.Slippery(env, 0.7)},
         solved=900.0,
         milestones=(800.0, 850.0, 880.0, 900.0),
         max_steps=1000,
@@ -59,6 +60,7 @@ GAMES: dict[str, Game] = {game.name: game for game in (
         taken=take_cover.thirds,
         mirrored=np.negative,
         landmarks=take_cover.marked_take_cover,
+        changes={**changed.PICTURES, "text": changed.repainted(changed.written)},
         solved=750.0,
         milestones=(400.0, 750.0, 1000.0),
         max_steps=take_cover.MAX_TICS,
@@ -72,7 +74,11 @@ GAMES: dict[str, Game] = {game.name: game for game in (
 def game_named(name: str) -> Game:
     """A game of the table, or the :class:`Game` at ``path/to/file.py:NAME``.
 
+    ``name+change`` is that game in a changed world.
+
     Raises:
         UserError: there is none.
     """
-    return named(name, GAMES, "game", Game)
+    name, plus, change = name.partition("+")
+    game = named(name, GAMES, "game", Game)
+    return game.with_change(change) if plus else game

@@ -8,6 +8,7 @@ what it scores there stands beside it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,12 +38,14 @@ def run(stage_run: Run) -> None:
     """Judge the agent and a uniformly random policy, and write ``evaluation.json``."""
     config = stage_run.config
     settings = config.evaluate
-    game_named(config.game).require("original")
+    game = game_named(config.game if settings.changed is None
+                      else f"{config.game}+{settings.changed}")
+    game.require("original")
     folder = stage_run.begin("evaluate")
     if folder is None:
         return
     agent = load_agent(stage_run.path)
-    game = game_named(config.game)
+    body = replace(agent.body, game=game.name)
     log = folder / "episodes.jsonl"
     played = load_json_lines(log, Score)
 
@@ -60,9 +63,10 @@ def run(stage_run: Run) -> None:
 
     total = settings.episodes + settings.random_episodes
     with Progress("evaluate", total, "episodes", len(played)) as progress:
-        progress.say(f"{game.judge_id}, unmodified, {settings.episodes} held-out episodes")
+        progress.say(f"{judgement.where(game.title, not game.changed)}, {settings.episodes} "
+                     "held-out episodes")
         seeds = waiting("agent", settings.episodes)
-        spec = WorldSpec(agent.body, "original", SLOTS)
+        spec = WorldSpec(body, "original", SLOTS)
         if seeds:
             with Players(spec, config.evolve.workers, SLOTS,
                          config.evolve.hang_after) as players:
@@ -75,7 +79,7 @@ def run(stage_run: Run) -> None:
                     stage_run.checkpoint("evaluate")
         seeds = waiting("random", settings.random_episodes)
         if seeds:
-            with Pool(partial(PlaysRandomly, config.game), config.evolve.workers,
+            with Pool(partial(PlaysRandomly, game.name), config.evolve.workers,
                       config.evolve.hang_after) as pool:
                 for seed, (score, steps) in zip(seeds, pool.map(seeds), strict=True):
                     keep("random", seed, score, steps)
@@ -86,7 +90,7 @@ def run(stage_run: Run) -> None:
         dream = load_dream(stage_run.path, config)
         dreamt["dream"] = dream_scores(agent, dream, settings.episodes, settings.seed)
     save_json(folder / "evaluation.json", {
-        "environment": game.judge_id, "unmodified": True, "solved": game.solved,
+        "environment": game.title, "unmodified": not game.changed, "solved": game.solved,
         "versions": versions(), "agent": agent.origin,
         "controller": {"inputs": list(agent.body.inputs), "hidden": agent.body.hidden,
                        "weights": len(agent.weights)},

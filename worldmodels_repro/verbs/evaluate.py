@@ -1,4 +1,4 @@
-"""``worldmodels evaluate``: the stage, and two ways to judge more."""
+"""``worldmodels evaluate``: the stage, and three ways to judge more."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--temperatures", type=numbers.temperatures, metavar="T,T",
                       help="also evolve and judge an agent in a dream of each, "
                       "e.g. 0.1,0.5,1.0,1.15,1.3")
+    what.add_argument("--worlds", action="store_true", help="also judge the agent in worlds that "
+                      "it does not know: other colours, bars, noise, ...")
     parser.add_argument("--generations", type=numbers.count, metavar="N",
                         help="how long each of those evolves (default: evolve.generations)")
 
 
 def run(stage_run: Run, again: bool = False, temperatures: list[float] | None = None,
-        generations: int | None = None) -> None:
+        generations: int | None = None, worlds: bool = False) -> None:
     """Judge the agent; or once more, or those of dreams of other temperatures.
 
     Raises:
@@ -38,6 +40,10 @@ def run(stage_run: Run, again: bool = False, temperatures: list[float] | None = 
     elif generations is not None:
         raise UserError("--generations is of the agents that --temperatures evolves: name some, "
                         "e.g. --temperatures 0.5,1.0,1.15")
+    elif worlds:
+        from worldmodels_repro.verbs import changed
+
+        changed.run(stage_run)
     elif again:
         from worldmodels_repro.verbs import again as once_more
 
