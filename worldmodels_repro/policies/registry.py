@@ -35,6 +35,9 @@ def _held(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
 
 def _controller(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
     assert agent is not None  # the config has been checked
+    if agent.body.vision is None:
+        raise UserError("rollouts.agent names a run whose C sees the game's state: name one "
+                        "that has a V")
     # From driving as well as it can to hardly keeping the road: M meets speed and mistakes.
     return SeeingAgent(agent, most_noise=settings.agent_noise)
 

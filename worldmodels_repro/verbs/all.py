@@ -32,6 +32,11 @@ def run(config: str | None = None, folder: Path | None = None, remote: str | Non
     """
     if config is None and (folder is None or not (folder / "config.yaml").exists()):
         config = "quick"
+    from worldmodels_repro.config import load_config
+    from worldmodels_repro.run import stages_of
+
+    own = "quick" if folder is None else folder / "config.yaml"
+    stages = stages_of(load_config(config or own, overrides))
     words = [] if config is None else ["--config", config]
     words += [] if folder is None else ["--run", str(folder)]
     settings = [word for override in overrides or [] for word in ("--set", override)]
@@ -45,7 +50,7 @@ def run(config: str | None = None, folder: Path | None = None, remote: str | Non
     # Ctrl-C reaches the stage by itself: it says so and ends, and with it all. SIGTERM does not.
     signal.signal(signal.SIGINT, lambda number, frame: None)
     signal.signal(signal.SIGTERM, pass_on)
-    for verb in [*STAGES, "results"]:
+    for verb in [*stages, "results"]:
         command = [verb, *words, *settings, *(there if verb in STAGES else [])]
         with subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", *command]) as child:
             children[:] = [child]
