@@ -160,24 +160,29 @@ def test_cma_es_plays_the_same_game_from_its_state(tmp_path: Path) -> None:
     assert judged["controller"] == {"by": "cma_es", "inputs": ["o"], "hidden": 0, "weights": 10}
 
 
-@pytest.mark.parametrize("world", ["real", "dream"])
-def test_a_learner_sees_what_v_and_m_of_another_run_see(tiny_run: Path, tmp_path: Path,
-                                                        world: str) -> None:
-    run = tmp_path / "run"
+@pytest.mark.parametrize(("name", "by", "world", "outputs"), [
+    ("carracing", "td3", "real", 3), ("doom", "dqn", "dream", 3)])
+def test_a_learner_sees_what_v_and_m_of_another_run_see(tmp_path: Path, name: str, by: str,
+                                                        world: str, outputs: int) -> None:
+    """TD3 in the game of logs/carracing, DQN in the dream of logs/doom."""
+    theirs, run = Path(__file__).parents[1] / "logs" / name, tmp_path / "run"
     run.mkdir()
     for stage in ("vae", "memory"):
-        (run / stage).symlink_to(tiny_run / stage, target_is_directory=True)
-    by = "td3" if world == "real" else "dqn"
-    _does("learn", "--config", Path(__file__).parent / "tiny.yaml", "--run", run, *(
+        (run / stage).symlink_to(theirs / stage, target_is_directory=True)
+    _does("learn", "--config", theirs / "config.yaml", "--run", run, *(
         word for setting in (
-            f"controller.by={by}", f"evolve.world={world}", "learn.steps=60", "learn.delay=20",
+            f"controller.by={by}", "controller.inputs=[z,h]", f"evolve.world={world}",
+            "evolve.select=null", "evolve.max_steps=20", "learn.steps=50", "learn.delay=20",
             "learn.batch=8", "learn.layers=[8]", "learn.random_steps=20",
-            "learn.evaluate_rollouts=1", "evolve.max_steps=30")
+            "learn.evaluate_rollouts=1")
         for word in ("--set", setting)))
     agent = load_json(run / "learn" / "agent.json", dict)
     assert (agent["by"], agent["world"]) == (by, world)
-    outputs = 3 if world == "real" else 5
-    assert load_npz(run / "learn" / "agent.npz")["weights"].shape == (65 * 8 + 9 * outputs,)
+    assert 50 <= agent["step"] < 70
+    config = load_config(theirs / "config.yaml")
+    features = config.vae.z + config.memory.units
+    assert load_npz(run / "learn" / "agent.npz")["weights"].shape == (
+        (features + 1) * 8 + 9 * outputs,)
 
 
 # --- which stages a run has ---
