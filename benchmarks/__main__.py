@@ -19,6 +19,7 @@ from benchmarks.dreams import dreams
 from benchmarks.driving import encode, env
 from benchmarks.footprint import vae_stream, worker_memory
 from benchmarks.generation import generation
+from benchmarks.learning import learn_threads, learn_update
 from benchmarks.loop import loop
 from benchmarks.measure import Scale
 from benchmarks.recurrence import memory_step
@@ -28,7 +29,8 @@ from benchmarks.training import memory_train, vae_train
 BENCHMARKS: dict[str, Callable[[Scale], list[report.Row]]] = {
     benchmark.__name__: benchmark
     for benchmark in (env, encode, memory_step, loop, dreams, doom, generation, serial,
-                      collect, vae_train, memory_train, worker_memory, vae_stream)
+                      collect, vae_train, memory_train, learn_update,
+                      learn_threads, worker_memory, vae_stream)
 }
 ROUNDS = 5
 

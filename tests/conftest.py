@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from worldmodels_repro import pipeline
 from worldmodels_repro.config import Config, load_config
+from worldmodels_repro.run import stages_of
 from worldmodels_repro.storage import load_csv
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 TINY = Path(__file__).parent / "tiny.yaml"
-STAGES = [*(stage for stage in pipeline.STAGES if stage != "figures"), "results"]
+STAGES = [*(stage for stage in stages_of(load_config(TINY)) if stage != "figures"), "results"]
 
 
 def command(*words: object, timeout: float = 300,

@@ -8,12 +8,12 @@ from typing import Literal
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.policies.agent import Controllers, SeeingAgent
+from worldmodels_repro.policies.agent import Controllers, on_sight
 from worldmodels_repro.seeds import Purpose, episode_seed
 from worldmodels_repro.worlds.agent import load_agent
 from worldmodels_repro.worlds.dream import DreamWorld, load_dream
 from worldmodels_repro.worlds.episodes import Played, Policy, World, play
-from worldmodels_repro.worlds.frames import FramesWorld
+from worldmodels_repro.worlds.frames import FramesWorld, StatesWorld
 
 WorldName = Literal["real", "dream"]
 
@@ -43,7 +43,7 @@ class LoadedRun:
 
     def world(self, name: WorldName = "real", slots: int = 1,
               temperature: float | None = None) -> World:
-        """The unmodified game, of frames, or M's dream, of features.
+        """The unmodified game, of frames (of states where C sees those), or M's dream, of features.
 
         Args:
             name: ``real`` or ``dream``.
@@ -51,6 +51,8 @@ class LoadedRun:
             temperature: of the dream (None: the run's).
         """
         if name == "real":
+            if self.config.controller.inputs == ("o",):
+                return StatesWorld(self.game, slots)
             return FramesWorld(self.game, slots, "original")
         return DreamWorld(load_dream(self.path, self.config, temperature), slots)
 
@@ -62,7 +64,7 @@ class LoadedRun:
         """
         agent = load_agent(self.path)
         if world == "real":
-            return SeeingAgent(agent, slots)
+            return on_sight(agent, slots)
         return Controllers(agent.body, agent.weights[None], slots)
 
     def play(self, policy: Policy | None = None, *, world: WorldName = "real", episodes: int = 1,

@@ -23,6 +23,7 @@ from worldmodels_repro.sections import (
     Evaluate,
     Evolve,
     GameName,
+    Learn,
     Memory,
     Rollouts,
     Section,
@@ -35,7 +36,8 @@ class Config(Section):
     """A whole run."""
 
     game: GameName = "car_racing"
-    """The world to learn: car_racing, take_cover, or your own Game at path/to/file.py:NAME."""
+    """The world to learn: car_racing, take_cover; cart_pole, acrobot, pendulum, lunar_lander and
+    lunar_lander_continuous, which have a state; or your own Game at path/to/file.py:NAME."""
     seed: Annotated[int, Field(ge=0)] = 1
     """The run's seed; every other one is derived from it."""
     skip_bad_files: bool = Field(default=False, json_schema_extra=SPEED)
@@ -53,6 +55,7 @@ class Config(Section):
     memory: Memory = Memory()
     controller: Controller = Controller()
     evolve: Evolve = Evolve()
+    learn: Learn = Learn()
     evaluate: Evaluate = Evaluate()
 
     @model_validator(mode="after")
@@ -87,6 +90,26 @@ class Config(Section):
         if self.evolve.untrained_memory and self.controller.inputs == ("z",):
             raise ValueError("evolve.untrained_memory does nothing where C sees nothing of M: set "
                              "it to false, or have h or c in controller.inputs")
+        return self
+
+    @model_validator(mode="after")
+    def _learners_have_what_they_need(self) -> Config:
+        by, learn = self.controller.by, self.learn
+        if self.controller.inputs == ("o",) and "dream" in self.evolve.worlds:
+            raise ValueError("a game's own state is not in M's dream: set evolve.world=real, or "
+                             "controller.inputs=[z,h]")
+        if self.controller.inputs == ("o",) and self.evaluate.changed:
+            raise ValueError("evaluate.changed is of what V sees, and C sees the game's own state: "
+                             "set evaluate.changed=null")
+        if by != "cma_es" and self.controller.hidden:
+            raise ValueError("controller.hidden is of a C that evolves: set learn.layers in its "
+                             "place, and controller.hidden=0")
+        if by == "td3" and (learn.dueling or learn.softmax is not None):
+            raise ValueError("learn.dueling and learn.softmax are DQN's: leave them out, or set "
+                             "controller.by=dqn")
+        if by == "td3" and learn.alpha:
+            raise ValueError("TD3 draws uniformly from its memory: set learn.alpha=0.0, or "
+                             "controller.by=dqn")
         return self
 
     def plain(self) -> dict[str, Any]:

@@ -6,10 +6,10 @@ number, its script's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Stage:
     """One stage.
 
     Attributes:
-        number: its place in the pipeline, from 1.
+        number: its place in the pipeline, from 1; stages that stand in for each other share one.
         name: of its verb, file, folder and script.
         help: what it does, in a line.
         sections: settings that decide its artefacts, beside those of the stages it needs.
-        needs: stages before it that must be done.
+        needs: stages before it that must be done, of those that the run has.
         reads: stages' folders, or files in them, that it opens.
         writes: files in its folder that later stages or reports open.
         spent: what its time went into: where the number stands, and its unit. ``steps`` is a fact
@@ -30,6 +30,7 @@ class Stage:
         starts: stages whose folders it takes from another run that it is told to start from.
         hardware: the kind of machine it is rented; none for stages that run where you are.
         extra: the extra of this package that it needs; none for what every install can do.
+        belongs: whether a run of this config has it; by default every run does.
         formerly: names that its folder had in earlier versions.
     """
 
@@ -44,6 +45,7 @@ class Stage:
     starts: tuple[str, ...] = ()
     hardware: Literal["cores", "gpu"] | None = None
     extra: str | None = None
+    belongs: Callable[[Any], bool] = lambda config: True
     formerly: tuple[str, ...] = ()
 
     @property
@@ -67,37 +69,51 @@ class Stage:
         return next(there, run / self.name)
 
 
+def _sees(config: Any) -> bool:
+    return bool(config.controller.inputs != ("o",))
+
+
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (
     Stage(1, "rollouts", "collect episodes of the game",
           sections=("game", "seed", "rollouts"), writes=("manifest.jsonl",),
           spent={"episodes": "episodes", "frames": "steps of the game"},
-          starts=("vae", "memory", "evolve"), hardware="cores"),
+          starts=("vae", "memory", "evolve"), hardware="cores", belongs=_sees),
     Stage(2, "vae", "train V on their frames",
           sections=("vae",), needs=("rollouts",), reads=("rollouts",),
           writes=("weights.npz", "history.csv", "reconstructions.npz"),
           spent={"history.csv:epoch": "epochs", "training_frames": "frames",
                  "parameters": "parameters"},
-          starts=("vae",), hardware="gpu", extra="train"),
+          starts=("vae",), hardware="gpu", extra="train", belongs=_sees),
     Stage(3, "latents", "encode the episodes with V",
           needs=("vae",), reads=("rollouts", "vae"), spent={"episodes": "episodes"},
-          hardware="gpu"),
+          hardware="gpu", belongs=_sees),
     Stage(4, "memory", "train M on the latents",
           sections=("memory",), needs=("latents",), reads=("rollouts/manifest.jsonl", "latents"),
           writes=("weights.npz", "starts.npz", "history.csv"),
           spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
-          starts=("memory",), hardware="gpu", extra="train"),
+          starts=("memory",), hardware="gpu", extra="train", belongs=_sees),
     Stage(5, "evolve", "evolve C with CMA-ES",
-          sections=("controller", "evolve"), needs=("memory",), reads=("vae", "memory"),
+          sections=("game", "seed", "controller", "evolve"), needs=("memory",),
+          reads=("vae", "memory"),
           writes=("agent.npz", "agent.json", "generations.csv", "evaluations.jsonl"),
           spent={"generations": "generations", "steps": "steps"},
-          starts=("vae", "memory", "evolve"), hardware="cores", extra="train"),
+          starts=("vae", "memory", "evolve"), hardware="cores", extra="train",
+          belongs=lambda config: config.controller.stage == "evolve"),
+    Stage(5, "learn", "learn C by DQN or TD3",
+          sections=("game", "seed", "controller", "evolve", "learn"), needs=("memory",),
+          reads=("vae", "memory"),
+          writes=("agent.npz", "agent.json", "history.csv", "episodes.jsonl"),
+          spent={"episodes": "episodes", "steps": "steps", "updates": "updates"},
+          extra="train", belongs=lambda config: config.controller.stage == "learn"),
     Stage(6, "evaluate", "judge the agent on the unmodified game",
-          sections=("evaluate",), needs=("evolve",), reads=("vae", "memory", "evolve"),
+          sections=("evaluate",), needs=("evolve", "learn"),
+          reads=("vae", "memory", "evolve", "learn"),
           writes=("evaluation.json", "episodes.jsonl"),
           spent={"episodes.jsonl:": "episodes", "episodes.jsonl:steps": "steps of the game"},
           hardware="cores", formerly=("evaluation",)),
     Stage(7, "figures", "draw the figures and GIFs",
-          reads=("rollouts", "vae", "latents", "memory", "evolve", "evaluate"), extra="figures"),
+          reads=("rollouts", "vae", "latents", "memory", "evolve", "learn", "evaluate"),
+          extra="figures"),
 )}
 
 

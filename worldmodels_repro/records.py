@@ -36,11 +36,35 @@ class Evaluation(TypedDict):
 
 
 class AgentOrigin(TypedDict):
-    """``agent.json``: where an agent comes from, and what it scored where it was chosen."""
+    """``agent.json``: where an agent comes from, and what it scored where it was chosen.
+
+    One that evolved is of a generation, one that learnt is of a step.
+    """
 
     run: str
-    generation: int
+    generation: NotRequired[int]
+    step: NotRequired[int]
     mean: float
+
+
+def called(origin: AgentOrigin) -> str:
+    """What a caption calls an agent."""
+    if "step" in origin:
+        return f"agent of step {origin['step']:,}"
+    return f"agent of generation {origin.get('generation', 0):,}"
+
+
+class LearningEpisode(TypedDict):
+    """A line of ``learn/episodes.jsonl``: an episode that a learner played, and learnt in.
+
+    ``step`` counts the steps of all episodes up to its end; ``loss`` is the updates' mean, if any.
+    """
+
+    episode: int
+    step: int
+    steps: int
+    score: float
+    loss: float | None
 
 
 class Score(TypedDict):

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 PACKAGES = ("tensorflow", "keras", "jax", "numpy", "gymnasium", "box2d", "vizdoom", "cma",
             "openvino", "opencv-python-headless")
 # What stages go on from: with one of these a folder is worth more than its stage.json.
-CHECKPOINTS = ("manifest.jsonl", "training.npz", "strategy.npz", "episodes.jsonl")
+CHECKPOINTS = ("manifest.jsonl", "training.npz", "strategy.npz", "learner.npz", "episodes.jsonl")
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 MIRRORED = 15.0  # seconds between mirrorings, for stages that finish a file at a time
 
@@ -90,7 +90,7 @@ class Run:
             UserError: a stage before it is not done, or the settings differ from those that
                 what is there was made with.
         """
-        for need in STAGES[stage].needs:
+        for need in _needs(self.config, stage):
             self.require(need, stage)
         folder = self.folder(stage)
         marker = folder / "stage.json"
@@ -159,7 +159,7 @@ class Run:
 
     def borrow(self, outer: Run, *stages: str) -> None:
         """Use another run's folders as if they were its own: relative links, which copies keep."""
-        for stage in stages:
+        for stage in (stage for stage in stages if STAGES[stage].belongs(self.config)):
             link = self.folder(stage)
             if not link.is_symlink():
                 link.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ class Run:
 
     def _refuse_mixing(self, stage: str, there: Mapping[str, Any], state: str) -> bool:
         """Whether the stage is done with exactly these settings; settings that clash raise."""
-        before, now = {**_settings(Config(), stage), **there}, self.settings(stage)
+        before, now = {**_settings(Config(), stage, self.config), **there}, self.settings(stage)
         more, end = _own_keys(stage, "more"), _own_keys(stage, "end")
         free = end if state == "running" else set()
         differ = [key for key in now if before[key] != now[key]]
@@ -296,10 +296,21 @@ def git_commit() -> str | None:
         return None
 
 
-def _settings(config: Config, stage: str) -> dict[str, Any]:
+def stages_of(config: Config) -> list[str]:
+    """The stages that a run of this config has, in order."""
+    return [name for name, stage in STAGES.items() if stage.belongs(config)]
+
+
+def _needs(config: Config, stage: str) -> list[str]:
+    """The stages that must be done before, in a run of this config."""
+    return [need for need in STAGES[stage].needs if STAGES[need].belongs(config)]
+
+
+def _settings(config: Config, stage: str, run: Config | None = None) -> dict[str, Any]:
+    """``config``'s settings for a stage and those before it, as a run of ``run`` has them."""
     flat: dict[str, Any] = {}
-    for need in STAGES[stage].needs:
-        flat |= _settings(config, need)
+    for need in _needs(run or config, stage):
+        flat |= _settings(config, need, run)
     for section in STAGES[stage].sections:
         flat |= _flatten(section, getattr(config, section))
     return flat

@@ -31,8 +31,10 @@ class _OneOf:
 
 
 Policy = Annotated[str, _OneOf("network", "brownian", "held", "controller", "candidates")]
-GameName = Annotated[str, _OneOf("car_racing", "take_cover")]
-Feature = Literal["z", "h", "c"]
+GameName = Annotated[str, _OneOf(
+    "car_racing", "take_cover", "cart_pole", "acrobot", "pendulum", "lunar_lander",
+    "lunar_lander_continuous")]
+Feature = Literal["z", "h", "c", "o"]
 World = Literal["real", "dream"]
 TrackerName = Annotated[str, _OneOf("tensorboard", "wandb", "mlflow")]
 
@@ -222,10 +224,14 @@ class Memory(Section):
 
 
 class Controller(Section):
-    """C: what it sees and its one optional hidden layer."""
+    """C: how it comes to be, what it sees, and the evolved one's optional hidden layer."""
 
+    by: Literal["cma_es", "dqn", "td3"] = "cma_es"
+    """cma_es: the stage evolve makes C; dqn, td3: the stage learn does, and its layers are learn's.
+    DQN picks from a game's choices, TD3 gives numbers in their ranges."""
     inputs: tuple[Feature, ...] = ("z", "h")
-    """What C sees, in this order: z, M's hidden state h, M's cell state c."""
+    """What C sees, in this order: z, M's hidden state h, M's cell state c; or [o], the game's own
+    state, where it has one: then there are no rollouts, no V and no M."""
     hidden: Annotated[int, Field(ge=0)] = 0
     """Units of a tanh layer between (0: linear, the paper's)."""
     bias: bool = True
@@ -235,7 +241,15 @@ class Controller(Section):
     def _inputs_differ(self) -> Controller:
         if not self.inputs or len(set(self.inputs)) != len(self.inputs):
             raise ValueError("controller.inputs takes one or more of z, h, c, each once")
+        if "o" in self.inputs and len(self.inputs) > 1:
+            raise ValueError("controller.inputs takes o, the game's state, alone: set "
+                             "controller.inputs=[o]")
         return self
+
+    @property
+    def stage(self) -> Literal["evolve", "learn"]:
+        """The stage that makes C."""
+        return "evolve" if self.by == "cma_es" else "learn"
 
 
 class Evolve(Section):
@@ -320,6 +334,88 @@ class Evolve(Section):
     def worlds(self) -> tuple[World, World]:
         """Where C evolves, and where its mean is evaluated."""
         return self.world, self.select or self.world
+
+
+class Learn(Section):
+    """Stage 5 where controller.by is dqn or td3. Where C learns, and how it is shown there, stands
+    in evolve: world, temperature, drawn_endings, dropout, select, max_steps, sample_z, renderer."""
+
+    steps: Positive = Field(default=50_000, json_schema_extra=END)
+    """Steps of the game after which no episode begins."""
+    episodes: Positive | None = Field(default=None, json_schema_extra=END)
+    """Episodes after which none begins (None: no limit)."""
+    layers: Annotated[tuple[Positive, ...], Field(min_length=1)] = (64,)
+    """Units of the layers between what C sees and what it gives; TD3's critics have the same."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Of those layers: relu with He's first weights, tanh with Xavier's."""
+    double: bool = True
+    """dqn: the next action is chosen by the network, and valued by its target (double Q)."""
+    dueling: bool = False
+    """dqn: a value of the state and an advantage of each choice, in place of a value of each."""
+    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Discount of the rewards to come, a step."""
+    learning_rate: Rate = 5e-4
+    """Adam's."""
+    clip: Annotated[float, Field(gt=0)] | None = None
+    """The gradient of each array of weights is scaled down to this norm (None: never)."""
+    batch: Positive = 32
+    """Transitions in an update."""
+    delay: Positive = 1000
+    """Steps before the first update."""
+    every: Annotated[int, Field(ge=0)] = 1
+    """Steps between updates (0: at an episode's end, as many as it had steps)."""
+    updates: Positive = 1
+    """Updates each time."""
+    target_every: Positive = 1000
+    """dqn: steps after which the target becomes the network."""
+    epsilon: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] = (
+        1.0, 0.01)
+    """dqn: share of actions that are uniformly random, at first and at last ..."""
+    epsilon_steps: Positive = 10_000
+    """... reached in a straight line after so many steps."""
+    softmax: Annotated[float, Field(ge=0)] | None = None
+    """dqn: the other actions are drawn in proportion to exp(softmax * Q) (None: the best one)."""
+    random_steps: Annotated[int, Field(ge=0)] = 10_000
+    """td3: steps at the start whose actions are uniformly random."""
+    noise: Annotated[float, Field(ge=0)] = 0.1
+    """td3: standard deviation of the noise on actions, whose range is from -1 to 1 here."""
+    target_noise: Annotated[float, Field(ge=0)] = 0.2
+    """td3: the same of the target's actions ..."""
+    target_clip: Annotated[float, Field(ge=0)] = 0.5
+    """... which is clipped to this."""
+    policy_every: Positive = 2
+    """td3: updates of the critics for each of the actor and of the targets."""
+    polyak: Annotated[float, Field(ge=0, lt=1)] = 0.995
+    """td3: share of a target that stays at each of those."""
+    end_reward: float | None = None
+    """Learnt in place of the reward of a step that ends the episode (None: the game's own)."""
+    buffer: Positive = 50_000
+    """Transitions that are remembered."""
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """They are drawn in proportion to |error|^alpha (0: uniformly) ..."""
+    beta: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """... and weigh (N P)^-beta, the largest weight of a batch being 1."""
+    omega: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Retention: half of the memory keeps what the policy would not do any more; this share is
+    drawn from the half that forgets the oldest (None: all of it is that)."""
+    evaluate_every: Positive = 5000
+    """Steps between evaluations of the policy without exploration; the best one is the agent."""
+    evaluate_rollouts: Positive = 16
+    """Episodes of each such evaluation, on seeds that training never sees."""
+    threads: Annotated[int, Field(ge=0)] = Field(default=1, json_schema_extra=SPEED)
+    """TensorFlow's threads (0: one a core); small networks are fastest with one."""
+
+    @model_validator(mode="after")
+    def _memory_serves(self) -> Learn:
+        least = self.batch * (1 if self.omega is None else 2)
+        if self.buffer < least:
+            raise ValueError(f"learn.buffer={self.buffer} is smaller than a batch of {self.batch}"
+                             f"{'' if self.omega is None else ' in each half'}: set learn.buffer="
+                             f"{least} or more")
+        if self.every == 0 and self.updates > 1:
+            raise ValueError("learn.updates does nothing with learn.every=0, where an episode's "
+                             "steps say how many: set learn.updates=1")
+        return self
 
 
 class Evaluate(Section):

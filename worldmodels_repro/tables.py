@@ -115,6 +115,26 @@ class Validation(TypedDict):
     interval: float
 
 
+class Learning(TypedDict):
+    """What a learner's episodes returned, and its policy without exploration.
+
+    Attributes:
+        step: steps of the game at each episode's end.
+        score: of each episode.
+        lately: the mean of the last hundred.
+        validations: by step: ``mean`` and ``interval``, half of a 95 % interval.
+        world: where C learns, ``real`` or ``dream``.
+        solved: the return that counts as solved.
+    """
+
+    step: list[int]
+    score: list[float]
+    lately: list[float]
+    validations: list[dict[str, float]]
+    world: str
+    solved: float
+
+
 class Generations(TypedDict):
     """Returns of each generation's candidates, and how the CMA mean fared.
 

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.reliability.compare import difference
-from worldmodels_repro import pipeline
+from worldmodels_repro.config import load_config
+from worldmodels_repro.run import stages_of
 
 CONFIG = Path(__file__).parents[2] / "tests" / "tiny.yaml"
-STAGES = [stage for stage in pipeline.STAGES if stage != "figures"]
+STAGES = [stage for stage in stages_of(load_config(CONFIG)) if stage != "figures"]
 MORE = ("--set", "evolve.generations=12", "--set", "memory.steps=12",
         "--set", "evaluate.episodes=2", "--set", "evaluate.random_episodes=1")
 

@@ -95,7 +95,7 @@ def other_runs(config: Config, stage: str) -> list[str]:
     return [Path(path).name for path in paths]
 
 
-def check_ready(account: Account, bucket: str, job: Job) -> None:
+def check_ready(account: Account, bucket: str, job: Job, config: Config) -> None:
     """See that the bucket has what the stage starts from, before money is spent.
 
     Raises:
@@ -104,6 +104,8 @@ def check_ready(account: Account, bucket: str, job: Job) -> None:
     s3 = account.client("s3")
     for needed in STAGES[job.stage].reads:
         need, _, file = needed.partition("/")
+        if not STAGES[need].belongs(config):
+            continue
         found = ignoring(partial(s3.get_object, Bucket=bucket, Key=f"runs/{job.run}/{need}/"
                                  f"{file or 'stage.json'}"), "NoSuchKey")
         if found is None or (not file and json.loads(found["Body"].read()).get("state") != "done"):

@@ -97,7 +97,7 @@ def _launch(words: Words, run: str) -> Lines:
     if busy:
         yield f"{run}: {busy} does {words.stage} already"
     else:
-        check_ready(account, found.bucket, job)
+        check_ready(account, found.bucket, job, config)
         send_source(account, found.bucket, source)
         script = user_data(job, source, found.bucket, found.log_group, words.project, region)
         yield f"{run}: {start(account, found, job, script)} does {words.stage}"

@@ -43,6 +43,10 @@ class Game:
         changes: worlds to judge an agent in that it does not know, by name: what each makes of the
             judge's environment.
         changed: the name of the change that this game has; none for the game as it is.
+        state: S, the numbers in the judge's observation where that is the game's state, not a
+            picture; 0 where it is a picture.
+        choices: (n, A) the actions that a player of choices picks from; None where there are none.
+            The identity says that the game itself is one of choices: the largest number chooses.
         solved: the score that counts as solved.
         milestones: scores on the way, whose price is worth knowing.
         max_steps: the longest episode that is judged.
@@ -65,6 +69,8 @@ class Game:
     landmarks: Callable[[], Any] | None = None
     changes: Mapping[str, Change] = field(default_factory=lambda: PICTURES)
     changed: str = ""
+    state: int = 0
+    choices: np.ndarray | None = None
     milestones: tuple[float, ...] = ()
     max_steps: int = 1000
     keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -100,6 +106,16 @@ class Game:
             return self.squash(outputs)
         return (self.low + 0.5 * (outputs + 1.0) * (self.high - self.low)).astype(np.float32)
 
+    @property
+    def ranges(self) -> bool:
+        """Whether every number of an action means something by itself, not as the largest."""
+        return self.choices is None or not np.array_equal(self.choices, np.eye(self.actions))
+
+    def choose(self, values: np.ndarray) -> np.ndarray:
+        """A value of each choice (B, n) -> the best ones' actions (B, A) float32."""
+        assert self.choices is not None  # whoever has values of choices has been checked
+        return self.choices[values.argmax(axis=1)].astype(np.float32)
+
     def told(self, taken: bool) -> Callable[[np.ndarray], np.ndarray]:
         """What M is told of actions: how the game takes them, or their very numbers."""
         return self.taken if taken else lambda actions: actions
@@ -117,9 +133,21 @@ class Game:
         self.require(renderer)
         if renderer == "fast" and self.fast_id is not None:
             return gymnasium.make(self.fast_id, disable_env_checker=True, render_mode=render_mode)
-        return self.frames(gymnasium.make(
-            self.judge_id, disable_env_checker=True, render_mode=render_mode,
-            max_episode_steps=self.max_steps))
+        if self.state:  # frames are what it renders
+            render_mode = render_mode or "rgb_array"
+        return self.frames(self._judge(render_mode))
+
+    def make_states(self, render_mode: str | None = None) -> gymnasium.Env[np.ndarray, np.ndarray]:
+        """The judge's environment of states (S,) float32 and actions (A,); nothing is rendered."""
+        env = self._judge(render_mode)
+        seen = Seen(env, lambda state: np.asarray(state, np.float32),
+                    (lambda action: action) if self.ranges else np.argmax)
+        seen.observation_space = env.observation_space
+        return seen
+
+    def _judge(self, render_mode: str | None) -> gymnasium.Env[Any, Any]:
+        return gymnasium.make(self.judge_id, disable_env_checker=True, render_mode=render_mode,
+                              max_episode_steps=self.max_steps)
 
 
 def resized(picture: np.ndarray) -> np.ndarray:

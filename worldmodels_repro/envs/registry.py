@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from worldmodels_repro.envs import car_racing, changed, take_cover
+from worldmodels_repro.envs import car_racing, changed, classic, take_cover
 from worldmodels_repro.envs.game import Game, Renderer, Seen
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.plugins import named
@@ -29,6 +29,7 @@ def _steer_gas_brake(values: np.ndarray) -> np.ndarray:
 
 
 GAMES: dict[str, Game] = {game.name: game for game in (
+    *classic.GAMES,
     Game(
         name="car_racing",
         judge_id="CarRacing-v3",
@@ -41,6 +42,8 @@ GAMES: dict[str, Game] = {game.name: game for game in (
         squash=_steer_gas_brake,
         mirrored=lambda actions: actions * np.array([-1.0, 1.0, 1.0], np.float32),
         changes={**changed.PICTURES, "friction": lambda env: changed.Slippery(env, 0.7)},
+        # gymnasium's own: nothing, right, left, gas, brake
+        choices=np.array([[0, 0, 0], [1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, 0, 0.8]], np.float32),
         solved=900.0,
         milestones=(800.0, 850.0, 880.0, 900.0),
         max_steps=1000,
@@ -59,6 +62,7 @@ GAMES: dict[str, Game] = {game.name: game for game in (
         squash=lambda outputs: outputs.astype(np.float32),
         taken=take_cover.thirds,
         mirrored=np.negative,
+        choices=np.array([[-1], [0], [1]], np.float32),
         landmarks=take_cover.marked_take_cover,
         changes={**changed.PICTURES, "text": changed.repainted(changed.written)},
         solved=750.0,

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldmodels_repro.envs.game import Renderer
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.worlds.agent import Body
 from worldmodels_repro.worlds.dream import Dream, DreamWorld
-from worldmodels_repro.worlds.episodes import Played, World, play
+from worldmodels_repro.worlds.episodes import EndingWorld, Played, play
+from worldmodels_repro.worlds.frames import StatesWorld
 from worldmodels_repro.worlds.real import RealWorld
 
 
@@ -24,10 +26,12 @@ class WorldSpec:
     slots: int
     dream: Dream | None = None
 
-    def build(self) -> World:
+    def build(self) -> EndingWorld:
         """The world."""
         if self.dream is not None:
             return DreamWorld(self.dream, self.slots)
+        if self.body.vision is None:
+            return StatesWorld(game_named(self.body.game), self.slots)
         return RealWorld(self.body, self.slots, self.renderer)
 
     def __call__(self) -> PlaysChunks:

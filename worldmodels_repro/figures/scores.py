@@ -47,7 +47,7 @@ def draw_generations(table: Generations) -> Figure:
                     markersize=3 if few else 1.5, elinewidth=0.8 if few else 0.5,
                     capsize=1.5 if few else 0.0, label="CMA mean, other seeds",
                     clip_on=False, zorder=3)
-    _solved_line(ax, table["solved"])
+    solved_line(ax, table["solved"])
     ax.set(xlabel="generation", ylabel="return of an episode", xlim=(0, x[-1]))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     _steps_axis(ax, x, steps, "the dream" if table["world"] == "dream" else "the game")
@@ -73,7 +73,7 @@ def draw_evaluation(table: Judgement) -> Figure:
         ax.annotate(f"{row['mean']:.0f}".replace("-", "\N{MINUS SIGN}"),
                     (max(row["ci95"][1], row["mean"]), above), (5, 0), fontsize=7,
                     textcoords="offset points", ha="left", va="center")
-    _solved_line(ax, table["solved"], upright=True)
+    solved_line(ax, table["solved"], upright=True)
     ax.set(xlabel="score of an episode", ylim=(len(players) - 0.6, -0.5),
            yticks=range(len(players)),
            yticklabels=[f"{player}\n{_count(table['results'][player])}" for player in players])
@@ -86,7 +86,8 @@ def _count(row: Summary) -> str:
     return f"{row['episodes']} episode" + "s" * (row["episodes"] != 1)
 
 
-def _solved_line(ax: Axes, solved: float, upright: bool = False) -> None:
+def solved_line(ax: Axes, solved: float, upright: bool = False) -> None:
+    """Where a game counts as solved, on the axis of scores: the upright one, or the other."""
     style: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (4, 3)),
                              "zorder": 2.5}
     note: dict[str, Any] = {"color": GREY, "fontsize": 7, "textcoords": "offset points"}

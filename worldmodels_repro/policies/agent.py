@@ -7,6 +7,7 @@ import numpy as np
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.seeds import generator
 from worldmodels_repro.worlds.agent import Agent, Body, Senses, Spread
+from worldmodels_repro.worlds.episodes import Policy
 
 
 class Controllers:
@@ -19,7 +20,7 @@ class Controllers:
     """
 
     def __init__(self, body: Body, weights: np.ndarray, slots: int):
-        self._shape, self._act = body.shape, game_named(body.game).act
+        self._shape, self._acts = body.shape, body.acts
         self._weights = weights
         self._at_the_wheel = np.zeros((slots, self._shape.weights), np.float32)
 
@@ -29,7 +30,7 @@ class Controllers:
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Features (B, F) -> actions (B, A)."""
-        return self._act(self._shape.act(self._at_the_wheel, observations))
+        return self._acts(self._shape.act(self._at_the_wheel, observations))
 
 
 class Candidates(Controllers):
@@ -65,6 +66,7 @@ class SeeingAgent:
     """
 
     def __init__(self, agent: Agent, slots: int = 1, most_noise: float | None = None):
+        assert agent.body.vision is not None  # on_sight chooses
         self._game = game_named(agent.body.game)
         self._senses = Senses(agent.body, slots)
         self._controllers = (Controllers(agent.body, agent.weights[None], slots)
@@ -99,3 +101,10 @@ class SeeingAgent:
             actions[slot] = noisy.astype(np.float32)
         self._senses.remember(actions)
         return actions
+
+
+def on_sight(agent: Agent, slots: int = 1) -> Policy:
+    """The agent in the real game: on its frames, or where C needs no V on its states."""
+    if agent.body.vision is None:
+        return Controllers(agent.body, agent.weights[None], slots)
+    return SeeingAgent(agent, slots)

@@ -35,14 +35,20 @@ def _held(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
 
 
 def _controller(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
-    assert agent is not None  # the config has been checked
     # From driving as well as it can to hardly keeping the road: M meets speed and mistakes.
-    return SeeingAgent(replace(agent, spread=None), most_noise=settings.agent_noise)
+    return SeeingAgent(replace(_with_a_v(agent), spread=None), most_noise=settings.agent_noise)
 
 
 def _candidates(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
+    return SeeingAgent(_with_a_v(agent))
+
+
+def _with_a_v(agent: Agent | None) -> Agent:
     assert agent is not None  # the config has been checked
-    return SeeingAgent(agent)
+    if agent.body.vision is None:
+        raise UserError("rollouts.agent names a run whose C sees the game's state: name one "
+                        "that has a V")
+    return agent
 
 
 # Their order is part of every episode's seed: new rows go to the end.

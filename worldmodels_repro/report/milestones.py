@@ -27,8 +27,11 @@ def table(stage_run: Run) -> list[Milestone]:
 
     The score is the mean over the validation tracks, or dreams where means are evaluated in those.
     Steps are the rollouts', those of training, those of validation, dreamt ones among them.
-    Core-hours are hours times the cores that the machine had, data, V and M included.
+    Core-hours are hours times the cores that the machine had, data, V and M included. There are
+    none of a C that learnt: its evaluations stand in ``learn/history.csv``.
     """
+    if stage_run.config.controller.stage == "learn":
+        return []
     reached = curve(stage_run)
     rows: list[Milestone] = []
     for score in game_named(stage_run.config.game).milestones:

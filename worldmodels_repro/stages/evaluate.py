@@ -1,9 +1,9 @@
 """Stage 6: the agent is judged on held-out tracks of the unmodified game (section 3.3, table 1).
 
-The judge is the registered environment as everyone has it; the fast renderer, early endings
-and everything else that helps training are off. Every episode's score is kept as it is played,
-so an evaluation that was interrupted goes on with the next episode. Where C evolved in a dream,
-what it scores there stands beside it.
+The judge is the registered environment as everyone has it, whether C has evolved or learnt; the
+fast renderer, early endings and everything else that helps training are off. Every episode's
+score is kept as it is played, so an evaluation that was interrupted goes on with the next episode.
+Where C evolved in a dream, what it scores there stands beside it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from worldmodels_repro.storage import append_json_line, load_json_lines, save_js
 from worldmodels_repro.worlds.agent import load_agent
 from worldmodels_repro.worlds.dream import load_dream
 from worldmodels_repro.worlds.episodes import play
-from worldmodels_repro.worlds.frames import FramesWorld
+from worldmodels_repro.worlds.frames import FramesWorld, StatesWorld
 
 SLOTS = 4  # drawing is the judge's whole cost: more in lockstep would gain nothing
 
@@ -85,6 +85,7 @@ def run(stage_run: Run) -> None:
                     keep("random", seed, score, steps)
     rows = {player: [row for row in played if row["player"] == player]
             for player in ("agent", "random")}
+    shape = agent.body.shape
     dreamt = {}
     if "dream" in config.evolve.worlds:
         dream = load_dream(stage_run.path, config)
@@ -92,8 +93,8 @@ def run(stage_run: Run) -> None:
     save_json(folder / "evaluation.json", {
         "environment": game.title, "unmodified": not game.changed, "solved": game.solved,
         "versions": versions(), "agent": agent.origin,
-        "controller": {"inputs": list(agent.body.inputs), "hidden": agent.body.hidden,
-                       "weights": len(agent.weights)},
+        "controller": {"by": config.controller.by, "inputs": list(agent.body.inputs),
+                       "hidden": shape.hidden, "weights": len(agent.weights)},
         "results": {player: summary([row["score"] for row in scores])
                     for player, scores in rows.items() if scores},
         "episodes": {player: [{name: row[name] for name in ("seed", "score", "steps")}
@@ -109,7 +110,9 @@ class PlaysRandomly:
 
     def __init__(self, name: str):
         self._game = game_named(name)
-        self._world = FramesWorld(self._game, 1, "original")
+        # It looks at nothing: what need not be drawn is not.
+        self._world = (StatesWorld(self._game, 1) if self._game.state
+                       else FramesWorld(self._game, 1, "original"))
         self._policy = EachEpisode(partial(UniformlyRandom, self._game))
 
     def __call__(self, seed: int) -> tuple[float, int]:

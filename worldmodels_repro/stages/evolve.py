@@ -41,7 +41,7 @@ from worldmodels_repro.storage import (
     save_npz,
 )
 from worldmodels_repro.tracking import Trackers
-from worldmodels_repro.worlds.agent import Spread, load_agent, load_body
+from worldmodels_repro.worlds.agent import Spread, load_agent, load_body, network_of
 from worldmodels_repro.worlds.dream import load_dream
 
 
@@ -49,6 +49,10 @@ def run(stage_run: Run) -> None:
     """Evolve C for the generations that are missing."""
     config = stage_run.config
     settings = config.evolve
+    if config.controller.stage != "evolve":
+        raise UserError(f"controller.by={config.controller.by} learns: type "
+                        + stage_run.command("learn") + ", or set controller.by=cma_es")
+    network_of(config, 1)  # refuses a game that C can't be for
     origin = load_agent(Path(settings.start)) if settings.start else None
     if "real" in settings.worlds:
         game_named(config.game).require(settings.renderer)

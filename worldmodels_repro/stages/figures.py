@@ -20,20 +20,22 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.curves import draw_memory_curves, draw_vae_curves
 from worldmodels_repro.figures.frames import draw_frame_rows
 from worldmodels_repro.figures.latents import draw_latents
+from worldmodels_repro.figures.learning import draw_learning
 from worldmodels_repro.figures.predictions import draw_predictions
 from worldmodels_repro.figures.scores import draw_evaluation, draw_generations
 from worldmodels_repro.figures.style import paper, save
 from worldmodels_repro.models.vae.vision import load_vision
-from worldmodels_repro.policies.agent import Controllers, SeeingAgent
+from worldmodels_repro.policies.agent import Controllers, on_sight
 from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.progress import Progress
-from worldmodels_repro.records import JudgedEpisode, Judgement
+from worldmodels_repro.records import JudgedEpisode, Judgement, called
 from worldmodels_repro.report import judgement
 from worldmodels_repro.report.curves import memory_curves, vae_curves
 from worldmodels_repro.report.frames import dream_frames, reconstructions
 from worldmodels_repro.report.generations import generations
 from worldmodels_repro.report.latents import latents
+from worldmodels_repro.report.learning import learning
 from worldmodels_repro.report.predictions import predictions
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed
@@ -63,6 +65,7 @@ FIGURES: dict[str, Drawing] = {
     "predictions": Drawing(predictions, draw_predictions),
     "dream_frames": Drawing(dream_frames, draw_frame_rows),
     "generations": Drawing(generations, draw_generations),
+    "learning": Drawing(learning, draw_learning),
     "evaluation": Drawing(judgement.table, draw_evaluation),
 }
 MAX_STEPS = 2100  # the longest film
@@ -122,11 +125,11 @@ def _film(stage_run: Run, folder: Path, name: str, cast: Casting) -> str:
 
 def _film_dream(stage_run: Run, folder: Path) -> str:
     """The final agent in M's dream, at the temperature that the run says."""
-    for stage, name in (("vae", "weights.npz"), ("memory", "weights.npz"), ("evolve", "agent.npz")):
-        needed(stage_run.folder(stage) / name, stage)
+    for stage in ("vae", "memory"):
+        needed(stage_run.folder(stage) / "weights.npz", stage)
     agent = load_agent(stage_run.path)
     dream = load_dream(stage_run.path, stage_run.config)
-    caption, path = _called(agent.origin["generation"]), folder / "dream.webp"
+    caption, path = called(agent.origin), folder / "dream.webp"
     scene = DreamScene(dream, load_vision(stage_run.path, stage_run.config.vae.layers),
                        Controllers(agent.body, agent.weights[None], 1),
                        _typical(stage_run, "dream"))
@@ -160,17 +163,13 @@ def _halfway(stage_run: Run) -> tuple[Policy, str]:
     middle = past[(len(past) - 1) // 2]
     agent = load_agent(stage_run.path)
     agent = Agent(agent.body, load_npz(middle, ["weights"])["weights"], agent.origin)
-    return SeeingAgent(agent), _called(int(middle.stem.split("-")[1]))
+    generation = int(middle.stem.split("-")[1])
+    return on_sight(agent), called({**agent.origin, "generation": generation})
 
 
 def _final(stage_run: Run) -> tuple[Policy, str]:
-    needed(stage_run.folder("evolve") / "agent.npz", "evolve")
     agent = load_agent(stage_run.path)
-    return SeeingAgent(agent), _called(agent.origin["generation"])
-
-
-def _called(generation: int) -> str:
-    return f"agent of generation {generation:,}"
+    return on_sight(agent), called(agent.origin)
 
 
 FILMS: dict[str, Casting] = {"random": _random, "halfway": _halfway, "final": _final}

@@ -29,7 +29,7 @@ def run(stage_run: Run) -> None:
     inner = Run(stage_run.path / "again", check_config(values, "again"))
     if inner.is_done("evaluate"):
         shutil.rmtree(inner.folder("evaluate"))
-    inner.borrow(stage_run, "vae", "memory", "evolve")
+    inner.borrow(stage_run, "vae", "memory", inner.config.controller.stage)
     evaluate.run(inner)
     now = _scores(inner)
     if not now.keys() <= before.keys():

@@ -21,6 +21,7 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.experiment import members, seeds_of, share
 from worldmodels_repro.pipeline import STAGES, Stage
 from worldmodels_repro.pool import ranks
+from worldmodels_repro.run import stages_of
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,18 +57,18 @@ def run(config: str | None = None, folder: Path | None = None, remote: str | Non
     """
     if config is None and (folder is None or not (folder / "config.yaml").exists()):
         config = "quick"
-    stages = [stage for stage in STAGES.values()
-              if until is None or stage.number <= STAGES[until].number]
     if ranks() > 1:
         raise UserError("mpirun starts the stages, not all of them: leave it out, and type "
                         "worldmodels all ... --mpirun '-n 17'")
     if mpirun and shutil.which("mpirun") is None:
         raise UserError("--mpirun: no mpirun is to be found: type pip install "
                         "'worldmodels-repro[mpi]', and activate its environment")
+    own = folder / "config.yaml" if config is None and folder is not None else config
+    settings = load_config(own or "quick", overrides)
     commands = Commands(shlex.split(mpirun) if mpirun else [])
-    several = bool(seeds or grid) or (
-        config is not None and bool(load_config(config, overrides).passes))
-    if not several:
+    stages = [STAGES[name] for name in stages_of(settings)
+              if until is None or STAGES[name].number <= STAGES[until].number]
+    if not (seeds or grid or settings.passes):
         words = [] if config is None else ["--config", config]
         words += [] if folder is None else ["--run", str(folder)]
         words += _settings(overrides or [])

@@ -10,6 +10,7 @@ from worldmodels_repro.models.mdn_rnn.head import Head
 from worldmodels_repro.models.vae.layers import layers_named
 from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.run import Run, versions
+from worldmodels_repro.worlds.agent import network_of
 
 
 def run(stage_run: Run) -> None:
@@ -17,9 +18,11 @@ def run(stage_run: Run) -> None:
     config = stage_run.config
     z, memory, actions = config.vae.z, config.memory, game_named(config.game).actions
     head = Head(z=z, mixtures=memory.mixtures, done=memory.done, reward=memory.reward)
-    sizes = {"z": z, "h": memory.units, "c": memory.units}
-    shape = ControllerShape(sum(sizes[name] for name in config.controller.inputs), actions,
-                            config.controller.hidden, config.controller.bias)
+    game = game_named(config.game)
+    sizes = {"z": z, "h": memory.units, "c": memory.units, "o": game.state}
+    features = sum(sizes[name] for name in config.controller.inputs)
+    shape = network_of(config, features) or ControllerShape(
+        features, actions, config.controller.hidden, config.controller.bias)
     print(json.dumps({
         "run": str(stage_run.path),
         "done": [stage for stage in STAGES if stage_run.is_done(stage)],

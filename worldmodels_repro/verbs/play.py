@@ -87,22 +87,24 @@ def _scene(stage_run: Run, world: str, temperature: float | None, human: bool,
            seed: int) -> tuple[Scene, str]:
     """What is played, and what its caption says."""
     from worldmodels_repro.envs.registry import game_named
-    from worldmodels_repro.models.vae.vision import load_vision
-    from worldmodels_repro.policies.agent import Controllers, SeeingAgent
+    from worldmodels_repro.policies.agent import Controllers, on_sight
+    from worldmodels_repro.records import called
     from worldmodels_repro.storage import needed
+    from worldmodels_repro.watch.film import vision_of
     from worldmodels_repro.watch.scene import DreamScene, GameScene
     from worldmodels_repro.worlds.agent import load_agent
     from worldmodels_repro.worlds.dream import load_dream
 
     config, path = stage_run.config, stage_run.path
     agent = None if human else load_agent(path)
-    name = "you" if agent is None else f"agent of generation {agent.origin['generation']:,}"
-    needed(stage_run.folder("vae") / "weights.npz", "vae")
-    vision = load_vision(path, config.vae.layers)
+    name = "you" if agent is None else called(agent.origin)
+    vision = vision_of(stage_run)
     if world == "dream":
+        if vision is None:
+            raise UserError(f"{path} has no V and M, so no dream: leave --world dream out")
         needed(stage_run.folder("memory") / "weights.npz", "memory")
-        policy = None if agent is None else Controllers(agent.body, agent.weights[None], 1)
-        return DreamScene(load_dream(path, config, temperature), vision, policy, seed), name
+        dreaming = None if agent is None else Controllers(agent.body, agent.weights[None], 1)
+        return DreamScene(load_dream(path, config, temperature), vision, dreaming, seed), name
     game = game_named(config.game)
-    seeing = None if agent is None else SeeingAgent(agent)
-    return GameScene(game, vision, seeing, seed, game.max_steps), name
+    policy = None if agent is None else on_sight(agent)
+    return GameScene(game, vision, policy, seed, game.max_steps), name

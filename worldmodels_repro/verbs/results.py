@@ -38,9 +38,10 @@ def _as_text(stage_run: Run, prices: bool) -> str:
 
         dollars, basis = money.core_hour(load_prices())
         bill = ["\n".join(money.price_of(stage_run.path, load_prices()))]
-    reached = milestones.text(milestones.table(stage_run), stage_run.config.evolve.worlds[1],
-                              dollars, basis)
-    return "\n\n".join([scores, costs.text(costs.table(stage_run)), reached,
+    rows = milestones.table(stage_run)
+    reached = ([milestones.text(rows, stage_run.config.evolve.worlds[1], dollars, basis)]
+               if rows else [])
+    return "\n\n".join([scores, costs.text(costs.table(stage_run)), *reached,
                         _pictures(stage_run), *bill])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.models.contracts import Representation
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import needed
@@ -37,8 +38,8 @@ def record(run: Run, policy: Policy, seed: int, path: Path, max_steps: int,
     """Play one episode of the unmodified game and write it as an animation of less than 3 MB.
 
     Args:
-        run: whose V looks on.
-        policy: acts on frames, in one slot.
+        run: whose V looks on, if it has one.
+        policy: acts on frames, or on the game's states where the run has no V; in one slot.
         seed: the episode's: its track.
         path: the file, ``.webp`` or ``.gif``.
         max_steps: the episode is cut after so many steps.
@@ -50,10 +51,21 @@ def record(run: Run, policy: Policy, seed: int, path: Path, max_steps: int,
     Raises:
         UserError: the run holds no V, or the path names no animation.
     """
-    needed(run.folder("vae") / "weights.npz", "vae")
-    vision = load_vision(run.path, run.config.vae.layers)
+    vision = vision_of(run)
     game = game_named(run.config.game)
     return film(GameScene(game, vision, policy, seed, max_steps), path, name, game.fps)
+
+
+def vision_of(run: Run) -> Representation | None:
+    """A run's V; None where its C sees the game's own state.
+
+    Raises:
+        UserError: V is missing.
+    """
+    if run.config.controller.inputs == ("o",):
+        return None
+    needed(run.folder("vae") / "weights.npz", "vae")
+    return load_vision(run.path, run.config.vae.layers)
 
 
 def frame_time(fps: int) -> int:

@@ -42,18 +42,21 @@ class GameScene:
 
     Args:
         game: which.
-        vision: V.
-        policy: acts on frames, in one slot; None where a person does.
+        vision: V; None where there is none, and the policy acts on the game's state.
+        policy: acts on frames or states, in one slot; None where a person does.
         seed: the episode's: its track.
         max_steps: the episode is cut after so many steps.
     """
 
-    def __init__(self, game: Game, vision: Representation, policy: Policy | None, seed: int,
+    def __init__(self, game: Game, vision: Representation | None, policy: Policy | None, seed: int,
                  max_steps: int):
-        self._policy, self._most = policy, max_steps
-        self._encoder, self._decoder = vision.encoder(1), vision.decoder(1)
-        self._env = game.make("original", render_mode="rgb_array")
-        self._frame = self._env.reset(seed=seed)[0]
+        self._policy, self._most, self._vision = policy, max_steps, vision
+        if vision is None:
+            self._env = game.make_states("rgb_array")
+        else:
+            self._encoder, self._decoder = vision.encoder(1), vision.decoder(1)
+            self._env = game.make("original", render_mode="rgb_array")
+        self._seen = self._env.reset(seed=seed)[0]
         if policy is not None:
             policy.reset(0, seed, 0)
         self.score, self.steps = 0.0, 0
@@ -62,20 +65,22 @@ class GameScene:
         """What the policy does now, (A,)."""
         if self._policy is None:
             raise ValueError("a scene without a policy can't act")
-        return self._policy.act(self._frame[None])[0]
+        return self._policy.act(self._seen[None])[0]
 
     def step(self, action: np.ndarray) -> bool:
         """Take an action; whether the episode is over."""
-        self._frame, reward, terminated, truncated, _ = self._env.step(action)
+        self._seen, reward, terminated, truncated, _ = self._env.step(action)
         self.score, self.steps = self.score + float(reward), self.steps + 1
         return terminated or truncated or self.steps >= self._most
 
     def panels(self) -> dict[str, np.ndarray]:
-        """The game as people see it, V's frame and its reconstruction, uint8."""
-        mu, _ = self._encoder.encode(self._frame[None])
+        """The game as people see it, V's frame and its reconstruction (where there is V), uint8."""
+        game = {"the game": np.asarray(self._env.render())}
+        if self._vision is None:
+            return game
+        mu, _ = self._encoder.encode(self._seen[None])
         again = self._decoder.decode(mu.copy())[0].copy()
-        return {"the game": np.asarray(self._env.render()), "what V sees": self._frame,
-                "V's reconstruction": again}
+        return {**game, "what V sees": self._seen, "V's reconstruction": again}
 
     def close(self) -> None:
         """Close the game."""

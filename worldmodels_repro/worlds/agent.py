@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import ForwardModel, Precision, Representation
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
+from worldmodels_repro.models.network import Network
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.records import AgentOrigin
 from worldmodels_repro.storage import load_json, load_npz
@@ -27,17 +29,18 @@ class Body:
 
     Attributes:
         game: as the registry names it.
-        vision: V.
-        memory: M; None where C sees z alone.
-        inputs: what C sees, in order: z, h, c.
-        hidden, bias: C's shape.
+        vision: V; None where C sees the game's own state.
+        memory: M; None where C sees nothing of it.
+        inputs: what C sees, in order: z, h, c; or o, the state, alone.
+        hidden, bias: C's shape where it was evolved.
+        network: C's shape where it was learnt; None where it was evolved.
         sample_z: whether z is a posterior sample or the mean.
         precision: arithmetic of V's encoder and of M's products.
         taken_actions: whether M sees actions as the game takes them.
     """
 
     game: str
-    vision: Representation
+    vision: Representation | None
     memory: ForwardModel | None
     inputs: tuple[str, ...]
     hidden: int
@@ -45,13 +48,28 @@ class Body:
     sample_z: bool
     precision: Precision
     taken_actions: bool = False
+    network: Network | None = None
 
     @property
-    def shape(self) -> ControllerShape:
+    def features(self) -> int:
+        """F, the numbers that C sees."""
+        sizes = {"o": game_named(self.game).state, "z": self.vision.size if self.vision else 0,
+                 **(self.memory.sizes if self.memory else {})}
+        return sum(sizes[name] for name in self.inputs)
+
+    @property
+    def shape(self) -> ControllerShape | Network:
         """C's sizes."""
-        sizes = {"z": self.vision.size} | dict(self.memory.sizes if self.memory else {})
-        return ControllerShape(sum(sizes[name] for name in self.inputs),
-                               game_named(self.game).actions, self.hidden, self.bias)
+        if self.network is not None:
+            return self.network
+        return ControllerShape(self.features, game_named(self.game).actions, self.hidden, self.bias)
+
+    @property
+    def acts(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What C's outputs (B, n) are as actions (B, A) in the game's ranges."""
+        game = game_named(self.game)
+        values = self.network is not None and self.network.kind == "values"
+        return game.choose if values else game.act
 
 
 @dataclass(frozen=True)
@@ -93,19 +111,44 @@ def load_body(run: Path, config: Config) -> Body:
     """V and M of a run folder, wired as ``config`` says.
 
     Raises:
-        UserError: a file is missing or does not fit.
+        UserError: a file is missing or does not fit, or the game is not one for such a C.
     """
-    vision = load_vision(run, config.vae.layers).only_encoder()
-    memory = None
-    if any(name in ("h", "c") for name in config.controller.inputs):
+    vision = memory = None
+    if config.controller.inputs != ("o",):
+        vision = load_vision(run, config.vae.layers).only_encoder()
+    if vision is not None and any(name in ("h", "c") for name in config.controller.inputs):
         memory = load_mdn_rnn(run, config.memory, vision.size, game_named(config.game).actions)
         if config.evolve.untrained_memory:
             memory = memory.untrained(config.seed)
         memory = memory.only_recurrence()
-    return Body(game=config.game, vision=vision, memory=memory, inputs=config.controller.inputs,
+    body = Body(game=config.game, vision=vision, memory=memory, inputs=config.controller.inputs,
                 hidden=config.controller.hidden, bias=config.controller.bias,
                 sample_z=config.evolve.sample_z, precision=config.evolve.precision,
                 taken_actions=config.memory.taken_actions)
+    return replace(body, network=network_of(config, body.features))
+
+
+def network_of(config: Config, features: int) -> Network | None:
+    """The network that is C where it is learnt, of so many features; None where C evolves.
+
+    Raises:
+        UserError: the game has not what C is to see, or to do.
+    """
+    game, by, settings = game_named(config.game), config.controller.by, config.learn
+    if config.controller.inputs == ("o",) and not game.state:
+        raise UserError(f"{game.name} has no state to see, only frames: set "
+                        "controller.inputs=[z,h]")
+    if by == "cma_es":
+        return None
+    if by == "dqn" and game.choices is None:
+        raise UserError(f"{game.name} has no choices for DQN to pick from: set controller.by=td3")
+    if by == "td3" and not game.ranges:
+        raise UserError(f"{game.name} is a game of choices, TD3 learns numbers in ranges: set "
+                        "controller.by=dqn")
+    return Network(features=features, hidden=settings.layers, activation=settings.activation,
+                   outputs=game.actions if game.choices is None or by == "td3"
+                   else len(game.choices), kind="values" if by == "dqn" else "actions",
+                   dueling=settings.dueling)
 
 
 def load_agent(run: Path) -> Agent:
@@ -116,16 +159,19 @@ def load_agent(run: Path) -> Agent:
     """
     from worldmodels_repro.config import load_config
 
-    if not (run / "evolve" / "agent.npz").exists():
-        raise UserError(f"{run} holds no agent (no evolve/agent.npz): name a run folder whose "
-                        "evolve stage has begun")
-    body = load_body(run, load_config(run / "config.yaml"))
-    weights = load_npz(run / "evolve" / "agent.npz", ["weights"])["weights"]
+    own = run / "config.yaml"
+    stage = load_config(own).controller.stage if own.exists() else "evolve"
+    path = run / stage / "agent.npz"
+    if not path.exists():
+        raise UserError(f"{run} holds no agent (no {stage}/agent.npz): name a run folder whose "
+                        f"{stage} stage has begun")
+    body = load_body(run, load_config(own))
+    weights = load_npz(path, ["weights"])["weights"]
     if weights.shape != (body.shape.weights,):
-        raise UserError(f"{run}/evolve/agent.npz holds {weights.shape} weights, its config asks "
+        raise UserError(f"{path} holds {weights.shape} weights, its config asks "
                         f"for ({body.shape.weights},): it belongs to another run")
     return Agent(body, weights.astype(np.float32),
-                 load_json(run / "evolve" / "agent.json", AgentOrigin))
+                 load_json(path.with_name("agent.json"), AgentOrigin))
 
 
 class Senses:
@@ -136,6 +182,7 @@ class Senses:
     """
 
     def __init__(self, body: Body, batch: int):
+        assert body.vision is not None  # StatesWorld is for those without
         # Encoders of half and a quarter of the batch as well: towards the end of a chunk few
         # slots are live, and V is the dearest part of a step. An image's bits are the same in
         # all of them; each takes 8 MB.
@@ -148,7 +195,7 @@ class Senses:
         self.z = np.zeros((batch, body.vision.size), np.float32)
         parts = {"z": self.z} | dict(self._memory.state if self._memory else {})
         self._parts = [parts[name] for name in body.inputs]
-        self.features = np.zeros((batch, body.shape.features), np.float32)
+        self.features = np.zeros((batch, body.features), np.float32)
 
     def forget(self, slot: int) -> None:
         """An episode begins in this slot: h_0 = c_0 = 0."""

@@ -187,6 +187,11 @@ class DreamWorld:
         rewards, ended = self.advance(actions)
         return rewards, ended | (self.age >= self._game.max_steps)
 
+    @property
+    def terminated(self) -> np.ndarray:
+        """(B,) whether M ended a slot's episode with the last step."""
+        return self._ended
+
     def advance(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """As :meth:`step`, but for the longest that the game allows: M alone ends an episode."""
         live = self._slot_of[:self._live]

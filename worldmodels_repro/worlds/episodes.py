@@ -26,6 +26,14 @@ class World(Protocol):
         """Actions (B, A) in the game's ranges -> rewards (B,), dones (B,)."""
 
 
+class EndingWorld(World, Protocol):
+    """A world that tells an ending from a cut: what a learner of values must know."""
+
+    @property
+    def terminated(self) -> np.ndarray:
+        """(B,) whether the last step ended a slot's episode by itself, not by its time."""
+
+
 class Policy(Protocol):
     """Who acts in all slots of a world."""
 

@@ -23,6 +23,7 @@ class RealWorld:
     def __init__(self, body: Body, slots: int, renderer: Renderer):
         self.slots = slots
         game = game_named(body.game)
+        assert body.vision is not None  # StatesWorld is for those without
         self._games = FramesWorld(game, slots, renderer)
         self._senses = Senses(body, slots)
         self._noise = np.zeros((slots, game.max_steps + 1, body.vision.size), np.float32)
@@ -52,6 +53,7 @@ class RealWorld:
         self._senses.remember(actions)
         return rewards, dones
 
-    def terminated(self, slot: int) -> bool:
-        """Whether the last step ended the slot's episode by itself, not by its time."""
-        return bool(self._games.terminated[slot])
+    @property
+    def terminated(self) -> np.ndarray:
+        """(B,) whether the last step ended a slot's episode by itself, not by its time."""
+        return self._games.terminated

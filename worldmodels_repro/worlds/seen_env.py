@@ -48,6 +48,9 @@ class SeenEnv(gymnasium.Env[np.ndarray, np.ndarray]):
                             "stage is done")
         config = load_config(path / "config.yaml")
         body, game = load_body(path, config), game_named(config.game)
+        if body.vision is None:
+            raise UserError(f"{path} has no V to see with: gymnasium.make({game.judge_id!r}) is "
+                            "its game of states")
         self._world, self._most, self._age = RealWorld(body, 1, renderer), game.max_steps, 0
         self.observation_space = spaces.Box(-np.inf, np.inf, (body.shape.features,), np.float32)
         self.action_space = spaces.Box(game.low, game.high, dtype=np.float32)
@@ -67,7 +70,7 @@ class SeenEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         clipped = np.clip(np.asarray(action, np.float32), box.low, box.high)
         rewards, dones = self._world.step(clipped[None])
         self._age += 1
-        terminated = bool(dones[0]) and self._world.terminated(0)
+        terminated = bool(dones[0]) and bool(self._world.terminated[0])
         over = bool(dones[0]) or self._age >= self._most
         return (self._world.features()[0].copy(), float(rewards[0]), terminated,
                 over and not terminated, {})

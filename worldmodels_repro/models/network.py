@@ -1,0 +1,74 @@
+"""C as a network of several layers, as data: what DQN and TD3 learn, acting in NumPy alone.
+
+It stands where :class:`models.controller.ControllerShape` does: all weights of a batch are rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+Activation = Literal["relu", "tanh"]
+Kind = Literal["values", "actions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """Its sizes, and what comes out.
+
+    Attributes:
+        features: numbers that it sees.
+        outputs: n: a value of each choice, or the numbers of an action.
+        hidden: units of each layer between.
+        activation: of those layers.
+        kind: ``values``, as they are; or ``actions``, by tanh in [-1, 1].
+        dueling: values are V(s) + A(s, a) - mean A(s, .) (Wang et al. 2016, equation 9); the last
+            layer gives V, then A.
+    """
+
+    features: int
+    outputs: int
+    hidden: tuple[int, ...]
+    activation: Activation = "relu"
+    kind: Kind = "values"
+    dueling: bool = False
+
+    @property
+    def layers(self) -> list[tuple[int, int]]:
+        """(inputs, outputs) of each layer."""
+        return list(pairwise((self.features, *self.hidden, self.outputs + self.dueling)))
+
+    @property
+    def weights(self) -> int:
+        """How many numbers there are: each layer's kernel (inputs, outputs), then its bias."""
+        return sum(outputs * (inputs + 1) for inputs, outputs in self.layers)
+
+    def act(self, weights: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """What comes out for each row.
+
+        Args:
+            weights: (B, weights).
+            features: (B, features); for one network on B states, ``weights`` (1, weights).
+
+        Returns:
+            (B, outputs) float32.
+        """
+        values, start = features, 0
+        for number, (inputs, outputs) in enumerate(self.layers, start=1):
+            end = start + inputs * outputs
+            kernel = weights[:, start:end].reshape(-1, inputs, outputs)  # (B, in, out)
+            bias = weights[:, end:end + outputs]
+            start = end + outputs
+            if len(weights) == 1:
+                values = values @ kernel[0] + bias
+            else:
+                values = np.matmul(values[:, None], kernel)[:, 0] + bias  # (B, out)
+            if number < len(self.layers):
+                values = np.tanh(values) if self.activation == "tanh" else np.maximum(values, 0.0)
+        if self.dueling:
+            advantage = values[:, 1:]
+            values = values[:, :1] + advantage - advantage.mean(axis=1, keepdims=True)
+        return np.tanh(values) if self.kind == "actions" else values

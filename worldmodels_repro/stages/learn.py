@@ -1,0 +1,283 @@
+"""Stage 5 where C learns by gradient: DQN or TD3, in the real game or in M's dream.
+
+One episode after the other is played and learnt from. Every so often the policy plays without
+exploration on seeds that training never sees; the best such policy is the agent. All draws of an
+episode come from its number, and checkpoints lie between episodes: a run that was killed goes on
+with the same numbers, what it remembers included.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from worldmodels_repro.config import Config
+from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.evolution.players import WorldSpec
+from worldmodels_repro.learning.chunks import Chunks
+from worldmodels_repro.learning.replay import memory_of
+from worldmodels_repro.policies.agent import Controllers
+from worldmodels_repro.progress import Progress
+from worldmodels_repro.records import LearningEpisode
+from worldmodels_repro.run import Run
+from worldmodels_repro.sections import Learn
+from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.storage import (
+    Arrays,
+    append_json_line,
+    has_checkpoint,
+    load_csv,
+    load_json_lines,
+    load_step,
+    resume_checkpoint,
+    save_checkpoint,
+    save_csv,
+    save_json,
+    save_json_lines,
+    save_npz,
+)
+from worldmodels_repro.tracking import Trackers
+from worldmodels_repro.training.quiet import import_keras_quietly
+from worldmodels_repro.worlds.agent import Body, load_body, network_of
+from worldmodels_repro.worlds.dream import load_dream
+from worldmodels_repro.worlds.episodes import EndingWorld, play
+
+if TYPE_CHECKING:
+    from worldmodels_repro.learning.learner import Learner
+
+CHECKPOINT = 20.0  # seconds between checkpoints, at least
+LATELY = 100  # episodes whose mean score is told
+
+
+def run(stage_run: Run) -> None:
+    """Learn for the steps that are missing."""
+    config = stage_run.config
+    settings = config.learn
+    if config.controller.stage != "learn":
+        raise UserError("controller.by=cma_es evolves: type " + stage_run.command("evolve")
+                        + ", or set controller.by to dqn or td3")
+    network_of(config, 1)  # refuses a game that it can't be for
+    if "real" in config.evolve.worlds:
+        game_named(config.game).require(config.evolve.renderer)
+    _refuse_without_learner(stage_run.folder("learn"), settings)
+    folder = stage_run.begin("learn")
+    if folder is None:
+        return
+    body = load_body(stage_run.path, config)
+    # Keras takes seconds to import: after everything that can be refused.
+    import_keras_quietly()
+    course = Course(stage_run, body)
+    with (Trackers(stage_run.path, "learn", config) as trackers,
+          Progress("learn", settings.steps, "steps", course.step) as progress):
+        progress.say(f"{config.controller.by} of {body.shape.weights} weights "
+                     f"on {body.features} features; {settings.buffer} transitions remembered")
+        while True:
+            if course.evaluation_due:
+                row = course.evaluate()
+                trackers.log(row, course.step)
+                progress.say(f"step {course.step}: {row['mean']:.1f} without exploration")
+            if course.over:
+                break
+            facts = course.play_episode()
+            progress.add(course.episodes[-1]["steps"], facts)
+    stage_run.finish("learn", episodes=len(course.episodes), steps=course.step,
+                     updates=course.updates, agent=course.best)
+
+
+def _refuse_without_learner(folder: Path, settings: Learn) -> None:
+    """A finished run may be kept without its learner; to start over would write over it."""
+    rows = load_csv(folder / "history.csv", "step", "episodes")
+    if rows and not has_checkpoint(folder / "learner.npz") and not _is_over(
+            settings, rows[-1]["step"], rows[-1]["episodes"]):
+        raise UserError(f"{folder} was kept without learner.npz and cannot go on from step "
+                        f"{rows[-1]['step']}: to start anew, copy the run and remove its learn/ "
+                        "and evaluate/")
+
+
+def _is_over(settings: Learn, step: int, episodes: int) -> bool:
+    return step >= settings.steps or (
+        settings.episodes is not None and episodes >= settings.episodes)
+
+
+class Course:
+    """A learner at school: its world, what it remembers, and how far it came.
+
+    Args:
+        stage_run: whose stage has begun; what its checkpoint holds is taken up.
+        body: what the learner is shown, and the shape of its network.
+
+    Attributes:
+        step: steps of the game so far.
+        updates: so far.
+        episodes: a row each.
+        history: a row for each evaluation.
+    """
+
+    def __init__(self, stage_run: Run, body: Body):
+        self._run, self._config, self._body = stage_run, stage_run.config, body
+        self._settings = settings = self._config.learn
+        self._folder = stage_run.folder("learn")
+        self._seed = episode_seed(self._config.seed, "models", 5)
+        game = game_named(self._config.game)
+        self._longest = min(game.max_steps, self._config.evolve.max_steps)
+        self._learner = _learner(self._config, body, self._seed)
+        width = self._learner.columns.width
+        self._memory = memory_of(settings.buffer, width, settings.alpha, settings.beta,
+                                 settings.omega)
+        self._chunks = Chunks(self._folder / "memory", width)
+        training, judging = self._config.evolve.worlds
+        self._world = _world(stage_run, body, training, 1)
+        self._judges = min(settings.evaluate_rollouts, self._config.evolve.slots)
+        self._judge = _world(stage_run, body, judging, self._judges)
+        self.step = self.updates = 0
+        self.episodes: list[LearningEpisode] = []
+        self.history: list[dict[str, Any]] = []
+        self._resume()
+        self._clock = self._saved = time.monotonic()
+
+    @property
+    def over(self) -> bool:
+        """Whether steps or episodes are used up."""
+        return _is_over(self._settings, self.step, len(self.episodes))
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether an evaluation's step has gone by, or all is over."""
+        last, every = self.history[-1]["step"] if self.history else 0, self._settings.evaluate_every
+        return self.step // every > last // every or (self.over and self.step > last)
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The evaluation whose policy is the agent: the first of those with the best mean."""
+        return max(self.history, key=lambda row: row["mean"], default=None)
+
+    def play_episode(self) -> str:
+        """Play an episode and learn; what progress says of it."""
+        number, settings = len(self.episodes), self._settings
+        rng = generator(self._seed, number)
+        self._world.reset(0, episode_seed(self._config.seed, "training", number))
+        seen, age, score, losses, before = self._look(), 0, 0.0, 0.0, self.updates
+        over = False
+        while not over:
+            done, outputs = self._learner.explore(seen, self.step, rng)
+            rewards, dones = self._world.step(self._body.acts(outputs))
+            ended = bool(dones[0]) and bool(self._world.terminated[0])
+            reward, following = float(rewards[0]), self._look()
+            age, score = age + 1, score + reward
+            over = bool(dones[0]) or age >= self._longest
+            learnt = reward if settings.end_reward is None or not ended else settings.end_reward
+            row = np.concatenate([seen, done, (learnt,), following, (ended,)], dtype=np.float32)
+            self._memory.add(row, self.step)
+            self._chunks.add(row)
+            self.step += 1
+            seen = following
+            if self.step > settings.delay and (
+                    over if settings.every == 0 else self.step % settings.every == 0):
+                times = settings.updates if settings.every else age
+                losses += times * self._learner.update(self._memory, times, rng)
+                self.updates += times
+            if self.step % settings.target_every == 0:
+                self._learner.renew_target()
+        self._memory.end_episode(self._learner.scores)
+        updates = self.updates - before
+        self.episodes.append({"episode": number, "step": self.step, "steps": age,
+                              "score": round(score, 4),
+                              "loss": round(losses / updates, 6) if updates else None})
+        append_json_line(self._folder / "episodes.jsonl", self.episodes[-1])
+        if time.monotonic() - self._saved > CHECKPOINT:
+            self.checkpoint()
+        return (f"episode {len(self.episodes):,}, mean of the last {LATELY} "
+                f"{self._lately():.1f}, best evaluation "
+                f"{self.best['mean'] if self.best else float('nan'):.1f}")
+
+    def evaluate(self) -> dict[str, Any]:
+        """The policy without exploration, on validation seeds; the best one becomes the agent."""
+        settings = self._settings
+        seeds = [episode_seed(self._config.seed, "validation", k)
+                 for k in range(settings.evaluate_rollouts)]
+        policy = self._learner.policy.astype(np.float32)
+        played = play(self._judge, Controllers(self._body, policy, self._judges), seeds,
+                      game_named(self._config.game).max_steps)
+        best, now = self.best, time.monotonic()
+        losses = [row["loss"] for row in self.episodes[-LATELY:] if row["loss"] is not None]
+        seconds = self.history[-1]["seconds"] if self.history else 0.0
+        row = {"step": self.step, "episodes": len(self.episodes), "updates": self.updates,
+               "lately": round(self._lately(), 4),
+               "loss": round(float(np.mean(losses)), 6) if losses else None,
+               "mean": round(float(played.returns.mean()), 4),
+               "std": round(float(played.returns.std(ddof=1)) if len(seeds) > 1 else 0.0, 4),
+               "seconds": round(seconds + now - self._clock, 2)}
+        self._clock = now
+        self.history.append(row)
+        if best is None or row["mean"] > best["mean"]:
+            save_npz(self._folder / "agent.npz", {"weights": policy[0]})
+            save_json(self._folder / "agent.json", {
+                "run": self._run.path.name, "by": self._config.controller.by,
+                "world": self._config.evolve.world, "step": self.step, "mean": row["mean"],
+                "episodes": len(seeds)})
+        save_csv(self._folder / "history.csv", self.history)
+        self.checkpoint()
+        return {name: value for name, value in row.items() if value is not None}
+
+    def checkpoint(self) -> None:
+        """Put on disk all that learning goes on from."""
+        self._chunks.write()
+        numbers = self._memory.numbers()
+        save_checkpoint(self._folder / "learner.npz", {
+            "step": np.array(self.step), "episodes": np.array(len(self.episodes)),
+            "learner_updates": np.array(self.updates),
+            **{f"learner/{name}": array for name, array in self._learner.state().items()},
+            **{f"memory/{name}": array for name, array in self._memory.state().items()}})
+        self._chunks.forget(numbers)
+        self._saved = time.monotonic()
+        self._run.checkpoint("learn")
+
+    def _resume(self) -> None:
+        """Take up the last checkpoint; what came after it will come again."""
+        def use(state: Arrays, source: str) -> tuple[int, int]:
+            step = load_step(state, source)
+            self._learner.restore(_part(state, "learner"), source)
+            self._memory.restore(_part(state, "memory"), self._chunks.rows)
+            self.step, self.updates = step, int(state["learner_updates"])
+            return step, int(state["episodes"])
+
+        step, episodes = resume_checkpoint(self._folder / "learner.npz", use) or (0, 0)
+        self._chunks.go_on(step, self._memory.numbers())
+        log = self._folder / "episodes.jsonl"
+        rows = load_json_lines(log, LearningEpisode)
+        self.episodes = rows[:episodes]
+        if len(rows) > episodes:
+            save_json_lines(log, self.episodes)
+        self.history = [row for row in load_csv(self._folder / "history.csv", "step", "mean")
+                        if row["step"] <= step]
+
+    def _look(self) -> np.ndarray:
+        return self._world.features()[0].copy()
+
+    def _lately(self) -> float:
+        return float(np.mean([row["score"] for row in self.episodes[-LATELY:]]))
+
+
+def _learner(config: Config, body: Body, seed: int) -> Learner:
+    from worldmodels_repro.learning.dqn import DQN
+    from worldmodels_repro.learning.learner import set_threads
+    from worldmodels_repro.learning.td3 import TD3
+
+    assert body.network is not None  # controller.by says so
+    set_threads(config.learn.threads)
+    kind = DQN if config.controller.by == "dqn" else TD3
+    return kind(body.network, config.learn, seed)
+
+
+def _world(stage_run: Run, body: Body, name: str, slots: int) -> EndingWorld:
+    dream = load_dream(stage_run.path, stage_run.config) if name == "dream" else None
+    return WorldSpec(body, stage_run.config.evolve.renderer, slots, dream).build()
+
+
+def _part(state: Arrays, name: str) -> Arrays:
+    return {key.removeprefix(f"{name}/"): array for key, array in state.items()
+            if key.startswith(f"{name}/")}
