@@ -40,8 +40,8 @@ def engine_of(run: Run) -> tuple[Arrays, dict[str, Any]]:
                             + run.command(stage))
     config = run.config
     if config.evolve.untrained_memory:
-        raise UserError(f"{run.path} can't dream: its C was evolved beside an M that never learned; "
-                        "name it after another run")
+        raise UserError(f"{run.path} can't dream: its C was evolved beside an M that never "
+                        "learned; name it after another run")
     vision = load_vision(run.path, config.vae.layers)
     agent, dream = load_agent(run.path), load_dream(run.path, config)
     if not isinstance(dream.memory, MdnRnn):
