@@ -35,9 +35,7 @@ def engine_of(run: Run) -> tuple[Arrays, dict[str, Any]]:
         UserError: the run has no V, M or C, or the kernel can't express one.
     """
     for stage, file in (("vae", "weights.npz"), ("memory", "weights.npz"), ("evolve", "agent.npz")):
-        if not (run.folder(stage) / file).exists():
-            raise UserError(f"{run.path} can't dream without {stage}/{file}: type "
-                            + run.command(stage))
+        there(run, stage, file)
     config = run.config
     if config.evolve.untrained_memory:
         raise UserError(f"{run.path} can't dream: its C was evolved beside an M that never "
@@ -58,6 +56,17 @@ def engine_of(run: Run) -> tuple[Arrays, dict[str, Any]]:
         "c": {"inputs": list(dream.inputs), "layers": shape.layers, "bias": shape.bias},
         "action": action_table(game_named(config.game), dream.taken_actions),
         "temperature": dream.temperature}
+
+
+def there(run: Run, stage: str, file: str) -> None:
+    """See that a stage has written a file.
+
+    Raises:
+        UserError: it has not: what to type.
+    """
+    path = run.folder(stage) / file
+    if not path.exists():
+        raise UserError(f"{path} is missing: type {run.command(stage)}")
 
 
 def pack(tensors: Mapping[str, np.ndarray]) -> tuple[list[dict[str, Any]], bytes]:

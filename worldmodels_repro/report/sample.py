@@ -15,6 +15,8 @@ import numpy as np
 
 from worldmodels_repro.config import Config
 from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.extras import require
 from worldmodels_repro.frame import SIDE
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
 from worldmodels_repro.models.vae.vision import load_vision
@@ -36,6 +38,7 @@ RANDOM_STEPS = 200  # of one episode of uniformly random actions: what an agent 
 WINDOW = 100  # steps of an episode that are kept whole
 POINTS, THUMBNAIL = 160, 32  # moments on the map, and the side of their frames
 RECONSTRUCTIONS = 8
+FEWEST = 10  # steps that can be laid out
 QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 
 
@@ -60,6 +63,7 @@ def write_sample(run: Run) -> Path:
     Raises:
         UserError: it has no V, M or C, or its game can't be played here.
     """
+    require("figures")  # before anything is played
     save_npz(sample_file(run), dict(sample(run).items()), level=9)  # type: ignore[arg-type]
     return sample_file(run)
 
@@ -82,6 +86,8 @@ def sample(run: Run) -> Sample:
     frames, mu, z, h, c = (
         np.concatenate([getattr(life, name)[_opening(life):] for life in lives])
         for name in ("frames", "mu", "z", "h", "c"))
+    if len(z) < FEWEST:
+        raise UserError(f"{run.path}'s agent lives for {len(z)} steps: too few for a sample")
     places = np.linspace(0, len(z) - 1, min(POINTS, len(z))).astype(int)
     worst = _errors(run, frames, mu).argsort()[::-1]
     shown = worst[np.linspace(0, len(worst) - 1, RECONSTRUCTIONS).astype(int)]

@@ -41,6 +41,8 @@ VERBS: dict[str, Verb] = {
     "truth": Verb("worldmodels_repro.verbs.truth",
                   "measure what V sees and whether M's dream is true"),
     "results": Verb("worldmodels_repro.verbs.results", "print the results table", prints=True),
+    "report": Verb("worldmodels_repro.verbs.report",
+                   "make one page of a run that dreams and opens offline", opens=False),
     "info": Verb("worldmodels_repro.verbs.info",
                  "print the resolved config and parameter counts", declares=False, prints=True),
     "settings": Verb("worldmodels_repro.verbs.settings",
