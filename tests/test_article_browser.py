@@ -217,11 +217,7 @@ def test_what_c_is_said_to_have_done_is_what_it_did(calm: Any) -> None:
     """C's parts add up to the actions that Python's agent took in the sample."""
     off = calm.evaluate("""() => Math.max(...article.steering.life.map((now) => {
       const acted = article.steering.act(now);
-      const sums = acted.map((_, i) => {
-        const {all, bias} = article.steering.parts(now, i);
-        return Math.tanh(all.reduce((sum, {value}) => sum + value, bias));
-      });
-      const again = article.model.act(sums);
+      const again = article.model.act(acted.map((_, i) => article.steering.sums(now, i).output));
       return Math.max(...acted.map((value, i) =>
         Math.max(Math.abs(value - now.action[i]), Math.abs(value - again[i]))));
     }))""")

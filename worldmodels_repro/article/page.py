@@ -15,7 +15,7 @@ import numpy as np
 from worldmodels_repro.article import WEB
 from worldmodels_repro.article.build import KERNEL
 from worldmodels_repro.article.engine import engine_of, pack
-from worldmodels_repro.article.sections import SECTIONS, Section, Source
+from worldmodels_repro.article.sections import SECTIONS, Section, Source, temperatures
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
@@ -53,17 +53,20 @@ def article(runs: list[Run]) -> bytes:
     run = runs[0]
     game = game_named(run.config.game)
     tensors, about, no_engine, no_sample = _alive(run)
-    names = _generations(run) if about else {}
-    if names:
-        tensors["agents"] = np.stack(list(names.values()))
+    means, pupils = (_generations(run), _pupils(run)) if about else ({}, {})
+    for name, agents in (("agents", means), ("pupils", pupils)):
+        if agents:
+            tensors[name] = np.stack(list(agents.values()))
     source = Source(runs=runs, game=game, engine=about, no_engine=no_engine, no_sample=no_sample,
-                    generations=list(names))
+                    generations=list(means), temperatures=list(pupils))
     listed, data = pack(tensors) if about else ([], b"")
-    told = {"engine": about, "tensors": listed, "generations": list(names),
+    told = {"engine": about, "tensors": listed, "generations": list(means),
+            "temperatures": list(pupils),
             "seed": episode_seed(run.config.evaluate.seed, "dream", 0),
             "first": int(load_sample(run)["first"]) if about and not no_sample else 0,
             "names": _action_names(game)}
-    filled = {section: _filled(section, source) for section in SECTIONS}
+    filled = {section: inside for section in SECTIONS
+              if (inside := _filled(section, source)) is not None}
     alive = [section.name for section, (_, whole) in filled.items()
              if whole and (WEB / f"{section.name}.js").exists()] if about else []
     cover, *others = (html for html, _ in filled.values())
@@ -113,6 +116,18 @@ def _generations(run: Run) -> dict[int, np.ndarray]:
             for place in places} if files else {}
 
 
+def _pupils(run: Run) -> dict[float, np.ndarray]:
+    """Weights of the agents that were evolved in dreams of several temperatures."""
+    weights = {}
+    for row in temperatures(run):
+        tau = row["temperature"]
+        inner = run.path / "temperatures" / f"{tau:g}"
+        path = (inner if inner.exists() else run.path) / "evolve" / "agent.npz"
+        if path.exists():
+            weights[tau] = load_npz(path, ["weights"])["weights"].astype(np.float32)
+    return weights
+
+
 def _action_names(game: Game) -> list[str]:
     """What each number of an action is called: the first as the game says, others by their keys."""
     names = [game.first_action]
@@ -122,10 +137,12 @@ def _action_names(game: Game) -> list[str]:
     return names
 
 
-def _filled(section: Section, source: Source) -> tuple[str, bool]:
-    """A section's HTML, and whether the run has what it shows."""
+def _filled(section: Section, source: Source) -> tuple[str, bool] | None:
+    """A section's HTML, and whether the run has what it shows; None where it needs no section."""
     try:
         words, whole = section.fill(source), True
+        if words is None:
+            return None
         inside = Template(_read(f"{section.name}.html")).substitute(words)
     except UserError as error:
         inside, whole = f'<p class="missing">{escape(str(error))}</p>', False

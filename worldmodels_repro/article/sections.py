@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from operator import itemgetter
 from typing import Any
 
 from worldmodels_repro.article import svg
@@ -18,11 +19,12 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.progress import clock
-from worldmodels_repro.records import Judgement, Summary
+from worldmodels_repro.records import Judgement, Summary, Temperature, Temperatures
 from worldmodels_repro.report import costs, judgement
 from worldmodels_repro.report.curves import memory_curves, vae_curves
 from worldmodels_repro.report.generations import generations
 from worldmodels_repro.run import Run, load_marker
+from worldmodels_repro.storage import load_json
 from worldmodels_repro.tables import Curve
 
 PAPER = {"CarRacing-v3": (906, 21), "VizdoomTakeCover-v1": (1092, 556)}
@@ -41,7 +43,7 @@ class Source:
         game: the first one's.
         engine: what the kernel's tensors are; None where the run can't dream.
         no_engine, no_sample: why not, and why there is no sample.
-        generations: of the agents that are packed.
+        generations, temperatures: of the agents that are packed.
     """
 
     runs: list[Run]
@@ -50,6 +52,7 @@ class Source:
     no_engine: str
     no_sample: str
     generations: list[int] = field(default_factory=list)
+    temperatures: list[float] = field(default_factory=list)
 
     @property
     def run(self) -> Run:
@@ -85,12 +88,13 @@ class Section:
     Attributes:
         name: of its files, and of its place in the page.
         title: its heading.
-        fill: what its template is filled with; a UserError where the run lacks what it shows.
+        fill: what its template is filled with; a UserError where the run lacks what it shows, None
+            where runs need not have it: then it is not on the page.
     """
 
     name: str
     title: str
-    fill: Callable[[Source], Mapping[str, str]]
+    fill: Callable[[Source], Mapping[str, str] | None]
 
 
 def _cover(source: Source) -> Mapping[str, str]:
@@ -186,15 +190,47 @@ def _evolution(source: Source) -> Mapping[str, str]:
     plot.line(zip(x, table["mean"], strict=True), "agent", "mean of the population")
     plot.rule(table["solved"], "solved")
     for row in table["validations"]:
-        plot.interval(row["generation"], row["mean"], row["interval"], "other")
+        plot.interval(row["generation"], row["mean"] - row["interval"],
+                      row["mean"] + row["interval"], "other")
     replay = bool(source.generations and source.engine)
     return {"chart": plot.svg(), "world": "M's dream" if table["world"] == "dream" else "the game",
             "population": str(source.run.config.evolve.population),
-            "replay": _REPLAY if replay else ""}
+            "replay": _tiles("The means of some generations in the same dream: same start, same "
+                             "draws.") if replay else ""}
 
 
-_REPLAY = ('<div class="tiles"></div><div class="row"></div><p class="quiet">The means of some '
-           "generations play in the same dream: same start, same draws.</p>")
+def _temperatures(source: Source) -> Mapping[str, str] | None:
+    rows = temperatures(source.run)
+    if not rows:
+        return None
+    x = [row["temperature"] for row in rows]
+    ends = [end for row in rows for place in (row["dream"], row["real"]) for end in place["ci95"]]
+    plot = svg.Plot("scores in dream and game by the dream's temperature",
+                    (0.0, max(x) + 0.1), (0.0, max(*ends, source.game.solved)),
+                    ("temperature τ of the dream", "mean score"), 260)
+    plot.rule(source.game.solved, "solved")
+    kinds: tuple[tuple[svg.Kind, str, list[Summary]], ...] = (
+        ("agent", "in its dream", [row["dream"] for row in rows]),
+        ("other", "in the game", [row["real"] for row in rows]))
+    for kind, name, scores in kinds:
+        plot.line(zip(x, (row["mean"] for row in scores), strict=True), kind, name)
+        for at, row in zip(x, scores, strict=True):
+            plot.interval(at, row["ci95"][0], row["ci95"][1], kind)
+    return {"chart": plot.svg(),
+            "replay": _tiles("The agents, each in a dream of its temperature and of the same "
+                             "start.") if source.temperatures and source.engine else ""}
+
+
+def temperatures(run: Run) -> list[Temperature]:
+    """What agents of several temperatures came to, by temperature; none where none were evolved."""
+    path = run.folder("evaluate") / "temperatures.json"
+    rows = load_json(path, Temperatures)["temperatures"] if path.exists() else []
+    return sorted(rows, key=itemgetter("temperature"))
+
+
+def _tiles(words: str) -> str:
+    return (f'<figure><div class="tiles"></div><div class="row"></div><figcaption>{words}'
+            "</figcaption></figure>")
 
 
 def _steering(source: Source) -> Mapping[str, str]:
@@ -205,7 +241,8 @@ def _steering(source: Source) -> Mapping[str, str]:
         raise UserError(f"this run's C has {shape.hidden} hidden units: its actions are no sums "
                         "that could be taken apart")
     inputs = engine["c"]["layers"][0][0]
-    return {"inputs": str(inputs), "sees": " and ".join(config.controller.inputs)}
+    return {"inputs": str(inputs), "bias": " and a bias" if config.controller.bias else "",
+            "sees": " and ".join(config.controller.inputs)}
 
 
 def _map(source: Source) -> Mapping[str, str]:
@@ -273,9 +310,11 @@ def _costs(source: Source) -> Mapping[str, str]:
 def _redo(source: Source) -> Mapping[str, str]:
     run, config = source.run, source.run.config
     name = run.path.name
-    starts = [f"{stage}: {value}" for stage, value in (
-        ("rollouts.agent", config.rollouts.agent), ("vae.start", config.vae.start),
-        ("memory.start", config.memory.start), ("evolve.start", config.evolve.start)) if value]
+    starts = [f"{setting}: {value if isinstance(value, str) else ', '.join(value)}"
+              for setting, value in (
+                  ("rollouts.agent", config.rollouts.agent), ("vae.start", config.vae.start),
+                  ("memory.start", config.memory.start), ("evolve.start", config.evolve.start))
+              if value]
     commits, versions = _made_with(run)
     return {"name": escape(name), "commits": escape(", ".join(commits) or "not known"),
             "versions": escape(", ".join(f"{key} {value}" for key, value in versions.items())),
@@ -305,6 +344,7 @@ SECTIONS = (
     Section("memory", "M: what comes next", _memory),
     Section("futures", "Nine futures of one moment", _futures),
     Section("evolution", "C: how it came to act", _evolution),
+    Section("temperatures", "Cheating in a dream", _temperatures),
     Section("steering", "Why it acted", _steering),
     Section("map", "A map to dream on from", _map),
     Section("quiz", "Real or dream?", _map),
@@ -320,6 +360,9 @@ def _missing(why: object) -> str:
 
 def _curves(label: str, x: list[float | None], curve: Curve, titles: tuple[str, str]) -> str:
     steps = [float(value or 0) for value in x]
+    if len(steps) < 2:
+        return (f'<p class="quiet">It was judged once: {titles[1]}, {curve["training"][0]} on '
+                f"training and {curve['held_out'][0]} on held-out data.</p>")
     values = sorted(value for value in (*curve["training"], *curve["held_out"])
                     if value is not None)
     # The first values are far above all others: most of the height is for what comes after.

@@ -14,7 +14,8 @@ from worldmodels_repro.records import JudgedEpisode, Summary
 Kind = Literal["agent", "other", "third"]
 Points = Iterable[tuple[float, float | None]]
 WIDTH = 660
-FEW = 12
+LETTER = 6.6  # the width of most letters, at the page's size
+FEW = 12  # points that are shown as such
 
 
 class Plot:
@@ -45,6 +46,7 @@ class Plot:
         self._parts.append(_text((self.LEFT + WIDTH - self.RIGHT) / 2, height - 6, titles[0],
                                  "middle"))
         self._parts.append(_text(0, 12, titles[1], "start"))
+        self._title = titles[1]
 
     def across(self, value: float) -> float:
         """Where a value of x is."""
@@ -75,12 +77,12 @@ class Plot:
                 for a, b in [*zip(x, high, strict=True), *reversed([*zip(x, low, strict=True)])]]
         self._parts.append(f'<path class="{kind}-fill band" d="M{"L".join(edge)}Z"/>')
 
-    def interval(self, x: float, y: float, half: float, kind: Kind) -> None:
-        """A value and its interval."""
-        at = self.across(x)
-        self._parts.append(f'<path class="{kind}" d="M{at:.1f} {self.up(y - half):.1f}V'
-                           f'{self.up(y + half):.1f}"/><circle class="{kind}-fill" cx="{at:.1f}" '
-                           f'cy="{self.up(y):.1f}" r="3"/>')
+    def interval(self, x: float, low: float, high: float, kind: Kind) -> None:
+        """An interval, with a dot in its middle."""
+        at, middle = self.across(x), (self.up(low) + self.up(high)) / 2
+        self._parts.append(f'<path class="{kind}" d="M{at:.1f} {self.up(low):.1f}V'
+                           f'{self.up(high):.1f}"/><circle class="{kind}-fill" cx="{at:.1f}" '
+                           f'cy="{middle:.1f}" r="3"/>')
 
     def rule(self, y: float, name: str) -> None:
         """A level worth knowing."""
@@ -92,12 +94,11 @@ class Plot:
 
     def svg(self) -> str:
         """The figure."""
-        legend, at = [], float(WIDTH - self.RIGHT)
-        for kind, name in reversed(self._legend):
-            at -= 6.2 * len(name)
-            legend.append(_text(at, 12, name, "start"))
-            legend.append(f'<path class="curve {kind}" d="M{at - 22:.1f} 8h16"/>')
-            at -= 34
+        legend, at = [], LETTER * len(self._title) + 16
+        for kind, name in self._legend:
+            legend.append(f'<path class="curve {kind}" d="M{at:.1f} 8h16"/>')
+            legend.append(_text(at + 22, 12, name, "start"))
+            at += LETTER * len(name) + 36
         return _figure(self._label, self._height, [*self._parts, *legend])
 
 
@@ -106,7 +107,7 @@ def scores(label: str, rows: Sequence[tuple[str, Summary, Sequence[JudgedEpisode
     """Every episode's score, a row a player, with the mean and its 95 % interval."""
     all_scores = [episode["score"] for _, _, episodes in rows for episode in episodes]
     low, high = min([0.0, *all_scores]), max([solved, *all_scores])
-    left, right, row_height = 24 + 6.6 * max(len(name) for name, _, _ in rows), 16, 46
+    left, right, row_height = 24 + LETTER * max(len(name) for name, _, _ in rows), 16, 46
     bottom = row_height * len(rows) + 8
 
     def across(value: float) -> float:

@@ -9,28 +9,35 @@ section("steering", (root) => {
   names.forEach((name, i) => pick.append(make("option", {value: i, textContent: name})));
   let t = Math.floor(life.length / 3);
 
-  // The bars' end: the largest part of any step, as a round number.
-  let most = 1;
-  function measure() {
-    const largest = life.map((now) => {
-      const {all, bias} = parts(now, Number(pick.value || 0));
-      return Math.max(...[...inputs, ""].map((name) => Math.abs(all.reduce((sum, {part, value}) =>
-        sum + (name === "" || part === name ? value : 0), name === "" ? bias : 0))));
-    });
-    most = Math.ceil(Math.max(1, ...largest));
-    root.querySelector(".end").textContent = `−${most} to ${most}`;
-  }
-
+  // What each of z's, h's (and c's) numbers adds to an action before the tanh, and the bias.
   function parts(now, action) {
     let from = 0;
-    const all = inputs.flatMap((name) => Array.from(now[name], (value, k) => ({
-      name: `${name}${k}`, part: name, value: value * layer.matrix[from++ * layer.outputs + action]})));
+    const all = inputs.map((name) => [name, now[name].map((value) =>
+      value * layer.matrix[from++ * layer.outputs + action])]);
     return {all, bias: layer.edge[action]};
   }
 
-  const rows = [...inputs, "bias", "sum", "tanh"].map((name) => {
+  function sums(now, action) {
+    const {all, bias} = parts(now, action), told = {bias, sum: bias};
+    for (const [name, values] of all) {
+      told[name] = values.reduce((sum, value) => sum + value, 0);
+      told.sum += told[name];
+    }
+    return {...told, output: Math.tanh(told.sum)};
+  }
+
+  // The bars' end: the largest sum of any step, as a round number.
+  let most = 1;
+  function measure() {
+    const action = Number(pick.value || 0);
+    most = Math.ceil(Math.max(1, ...life.flatMap((now) =>
+      Object.values(sums(now, action)).map(Math.abs))));
+    root.querySelector(".end").textContent = `−${most} to ${most}`;
+  }
+
+  const rows = [...inputs, ...(page.about.engine.c.bias ? ["bias"] : []), "sum", "output"].map((name) => {
     const fill = make("i"), number = make("span");
-    bars.append(make("div", {}, make("span", {textContent: name === "tanh" ? "output" : name}),
+    bars.append(make("div", {}, make("span", {textContent: name}),
                      make("div", {className: "bar"}, fill), number));
     return [name, (value) => {
       const share = Math.min(1, Math.abs(value) / most) * 50;
@@ -41,18 +48,15 @@ section("steering", (root) => {
   });
 
   function draw() {
-    const now = life[t], action = Number(pick.value || 0), {all, bias} = parts(now, action);
+    const now = life[t], action = Number(pick.value || 0), added = sums(now, action);
     showFrame(picture, rowOf(frames, t));
-    const of = (name) => all.filter(({part}) => part === name).reduce((sum, {value}) => sum + value, 0);
-    const sums = Object.fromEntries(inputs.map((name) => [name, of(name)]));
-    const sum = inputs.reduce((total, name) => total + sums[name], bias);
-    for (const [name, fill] of rows)
-      fill(name === "sum" ? sum : name === "tanh" ? Math.tanh(sum) : name === "bias" ? bias : sums[name]);
-    const largest = [...all].sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 6);
+    for (const [name, fill] of rows) fill(added[name]);
+    const all = parts(now, action).all.flatMap(([name, values]) =>
+      Array.from(values, (value, k) => ({name: `${name}${k}`, value})));
+    const largest = all.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 6);
     terms.textContent = `Largest terms: ${largest.map(({name, value}) =>
       `${name} ${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`).join(", ")}`;
     told.textContent = `step ${page.about.first + t}: ${names[action]} ${now.action[action].toFixed(2)}`;
-    return sum;
   }
   pick.addEventListener("change", () => { measure(); draw(); });
   const clock = new Clock(bars, () => { t = (t + 1) % life.length; when.set(t); draw(); }, 10);
@@ -64,5 +68,5 @@ section("steering", (root) => {
   root.querySelector(".row").append(clock.button(), make("label", {textContent: "action "}, pick), when);
   measure();
   draw();
-  page.steering = {life, parts, act: (now) => page.model.act(page.model.outputs(page.agent, now))};
+  page.steering = {life, sums, act: (now) => page.model.act(page.model.outputs(page.agent, now))};
 });

@@ -161,6 +161,42 @@ function slider(name, low, high, value, changed, digits = 2) {
   return label;
 }
 
+// Controllers side by side, each in a dream of its own of the same seed.
+function theatre(root, drivers) {
+  const tiles = root.querySelector(".tiles");
+  let seed = page.about.seed;
+  const casts = drivers.map(({name, weights, temperature}) => {
+    const picture = canvas(`the dream of ${name}`), told = make("p");
+    tiles.append(make("div", {}, picture, told));
+    const dream = new Dream(page.model, page.model.controller(weights));
+    return {name, temperature, dream, picture, told};
+  });
+  function restart() {
+    for (const {name, temperature, dream, picture, told} of casts) {
+      dream.begin(seed, temperature);
+      show(picture, dream.mind.z);
+      told.textContent = name;
+    }
+  }
+  const clock = new Clock(tiles, () => {
+    const going = casts.filter(({dream}) => !dream.over);
+    for (const {name, dream, picture, told} of going) {
+      dream.step(dream.choice());
+      show(picture, dream.mind.z);
+      told.textContent = `${name}: ${scoreOf(dream)}${dream.over ? ", the end" : ""}`;
+    }
+    if (!going.length) clock.run(false);
+  }, 25);
+  const button = (text, ahead) => {
+    const element = make("button", {type: "button", textContent: text});
+    element.addEventListener("click", () => { seed += ahead; restart(); clock.run(true); });
+    return element;
+  };
+  root.querySelector(".row").append(clock.button(), button("Start again", 0),
+                                    button("Another dream", 1));
+  restart();
+}
+
 // V's and M's state along the sample's episode, as the agent had it.
 function along() {
   if (!page.life) {
