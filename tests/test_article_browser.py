@@ -155,16 +155,16 @@ def test_temperature_widens_the_spread(calm: Any) -> None:
 
 
 def test_a_link_plays_again_what_a_person_did(open_page: Open) -> None:
-    page = open_page("#seed=7&t=0.8&a=5x20.2x15.gx10")
+    page = open_page("#seed=7&t=0.8&a=5x12.2x9.gx5")
     assert page.locator("#dream input[type=number]").input_value() == "7"
-    page.wait_for_selector("#dream .told:has-text('step 6')")
+    page.wait_for_selector("#dream .told:has-text('step 3')")
     shown = page.evaluate("""() => {
       const {dream, record} = article.live;
       return [dream.steps, Array.from(dream.mind.z), record()];
     }""")
-    masks = [LEFT | UP] * 20 + [RIGHT] * 15 + [None] * (shown[0] - 35)
+    masks = [LEFT | UP] * 12 + [RIGHT] * 9 + [None] * (shown[0] - 21)
     assert shown[1] == page.evaluate(DREAMT, [7, 0.8, masks])[-1]
-    assert shown[2].startswith("5x20.2x15.gx")
+    assert shown[2].startswith("5x12.2x9.gx")
 
 
 def test_arrows_take_the_wheel_and_escape_gives_them_back(open_page: Open) -> None:

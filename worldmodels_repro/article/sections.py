@@ -115,11 +115,18 @@ def _claim(source: Source) -> Mapping[str, str]:
         mean, deviation = PAPER[judged["environment"]]
         cards.append((str(mean), "the paper: mean of 100 episodes of the game's version of its "
                       f"time, standard deviation {deviation}"))
+    if "dream" in judged:
+        dreamt = judged["dream"]["results"]["agent"]
+        cards.append((f"{dreamt['mean']:.0f}", f"the same agent in M's dream: mean of "
+                      f"{dreamt['episodes']} dreams at temperature "
+                      f"{judged['dream']['temperature']:g}"))
     if (random := judged["results"].get("random")) is not None:
         cards.append((svg.number(round(random["mean"])),
                       f"a uniformly random policy, {random['episodes']} of the same episodes"))
-    where = ("in M's dream alone: until it was judged it had never met the game"
-             if config.evolve.world == "dream" else "in the game")
+    where = ("in the game" if config.evolve.world == "real" else
+             "in M's dream, and the game chose among generations"
+             if config.evolve.select == "real" else
+             "in M's dream alone: until it was judged this C had never met the game")
     solved = ("above" if agent["ci95"][0] > judged["solved"] else
               "below" if agent["ci95"][1] < judged["solved"] else "around")
     return {"cards": "".join(f'<div><div class="number">{value}</div><p>{escape(words)}</p></div>'
@@ -361,8 +368,9 @@ def _missing(why: object) -> str:
 def _curves(label: str, x: list[float | None], curve: Curve, titles: tuple[str, str]) -> str:
     steps = [float(value or 0) for value in x]
     if len(steps) < 2:
-        return (f'<p class="quiet">It was judged once: {titles[1]}, {curve["training"][0]} on '
-                f"training and {curve['held_out'][0]} on held-out data.</p>")
+        training, held_out = (curve[data][0] or 0.0 for data in ("training", "held_out"))
+        return (f'<p class="quiet">Measured once, at {titles[0]} {steps[0]:g}: {titles[1]}, is '
+                f"{training:.4g} on training and {held_out:.4g} on held-out data.</p>")
     values = sorted(value for value in (*curve["training"], *curve["held_out"])
                     if value is not None)
     # The first values are far above all others: most of the height is for what comes after.

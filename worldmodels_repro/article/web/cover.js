@@ -6,6 +6,7 @@ section("cover", (root) => {
   const dream = new Dream(page.model, page.agent), {temperature} = page.about.engine;
   let seed = page.about.seed, yours = 0;
   dream.begin(seed, temperature);
+  if (still) ahead(dream);
   show(picture, dream.mind.z);
   const wheel = new Wheel(stage, root.querySelector(".pad"), () => scrollY < innerHeight / 3,
                           () => { yours = 2 * page.model.action.fps; clock.run(true); });

@@ -20,8 +20,7 @@ section("memory", (root) => {
     showFrame(game, rowOf(frames, t));
     show(seen, life[t].z);
     show(dreamt, dream.mind.z);
-    told.textContent = `step ${page.about.first + t} of the episode, `
-      + `${t} of them dreamt`;
+    told.textContent = `step ${page.about.first + t} of the episode; M has dreamt ${t}`;
     const now = life[Math.min(t, last - 1)], next = life[Math.min(t, last - 1) + 1];
     teacher.put(now.z, now.h, now.c);
     teacher.advance(now.action);

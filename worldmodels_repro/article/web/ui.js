@@ -195,6 +195,19 @@ function theatre(root, drivers) {
   root.querySelector(".row").append(clock.button(), button("Start again", 0),
                                     button("Another dream", 1));
   restart();
+  later(() => {
+    if (clock.seen) return;  // it runs already
+    for (const {dream, picture} of casts) {
+      ahead(dream);
+      show(picture, dream.mind.z);
+    }
+  });
+}
+
+// A dream a moment on: episodes may open with what is not yet play, such as a zoom.
+function ahead(dream) {
+  for (let steps = page.model.action.fps; steps > 0 && !dream.over; steps--)
+    dream.step(dream.choice());
 }
 
 // V's and M's state along the sample's episode, as the agent had it.
