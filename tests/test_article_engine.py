@@ -292,7 +292,7 @@ console.log(JSON.stringify({seeds}.map((seed) => {{
 
 
 @NODE
-@pytest.mark.parametrize("name", ["carracing_dream", "carracing", "doom"])
+@pytest.mark.parametrize("name", ["carracing_dream", "carracing", "carracing_z_hidden", "doom"])
 def test_a_seed_is_the_same_dream_here_and_on_the_page(name: str, tmp_path: Path) -> None:
     python, page = _dreams(name, tmp_path, 50, [7, 8, 1_342_177_280])
     np.testing.assert_allclose(page, python, atol=1e-3)

@@ -97,8 +97,7 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           spent={"episodes.jsonl:": "episodes", "episodes.jsonl:steps": "steps of the game"},
           hardware="cores", formerly=("evaluation",)),
     Stage(7, "figures", "draw the figures and GIFs",
-          reads=("rollouts", "vae", "latents", "memory", "evolve", "evaluate"),
-          writes=("sample.npz",), extra="figures"),
+          reads=("rollouts", "vae", "latents", "memory", "evolve", "evaluate"), extra="figures"),
 )}
 
 

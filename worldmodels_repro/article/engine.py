@@ -35,7 +35,7 @@ def engine_of(run: Run) -> tuple[Arrays, dict[str, Any]]:
         UserError: the run has no V, M or C, or the kernel can't express one.
     """
     for stage, file in (("vae", "weights.npz"), ("memory", "weights.npz"), ("evolve", "agent.npz")):
-        there(run, stage, file)
+        require_file(run, stage, file)
     config = run.config
     if config.evolve.untrained_memory:
         raise UserError(f"{run.path} can't dream: its C was evolved beside an M that never "
@@ -58,7 +58,7 @@ def engine_of(run: Run) -> tuple[Arrays, dict[str, Any]]:
         "temperature": dream.temperature}
 
 
-def there(run: Run, stage: str, file: str) -> None:
+def require_file(run: Run, stage: str, file: str) -> None:
     """See that a stage has written a file.
 
     Raises:

@@ -103,7 +103,7 @@ def _alive(run: Run) -> tuple[Arrays, dict[str, Any] | None, str, str]:
     except UserError as error:
         return tensors, about, "", f"{error}; this section is made of held-out episodes"
     sample = {f"sample/{name}": np.asarray(array) for name, array in kept.items()
-              if name not in ("seed", "first")}
+              if name not in ("seed", "first", "rewards")}
     return tensors | sample, about, "", ""
 
 

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from worldmodels_repro.article import svg
-from worldmodels_repro.article.engine import there
+from worldmodels_repro.article.engine import require_file
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.controller import ControllerShape
@@ -159,7 +159,7 @@ def _vision(source: Source) -> Mapping[str, str]:
 
 def _loss_curve(source: Source) -> str:
     try:
-        there(source.run, "vae", "history.csv")
+        require_file(source.run, "vae", "history.csv")
         curves = vae_curves(source.run)
     except UserError as error:
         return _missing(error)
@@ -170,7 +170,7 @@ def _loss_curve(source: Source) -> str:
 def _memory(source: Source) -> Mapping[str, str]:
     source.needs_sample()
     try:
-        there(source.run, "memory", "history.csv")
+        require_file(source.run, "memory", "history.csv")
         curves = memory_curves(source.run)
         curve = _curves("M's loss by gradient step, on training and on held-out episodes",
                         curves["step"], curves["nll"],
@@ -186,7 +186,7 @@ def _futures(source: Source) -> Mapping[str, str]:
 
 
 def _evolution(source: Source) -> Mapping[str, str]:
-    there(source.run, "evolve", "generations.csv")
+    require_file(source.run, "evolve", "generations.csv")
     table = generations(source.run)
     x = table["generation"]
     levels = [*table["worst"], *table["best"]]

@@ -19,7 +19,8 @@ section("futures", (root) => {
     tell();
   }
   const tell = () => {
-    told.textContent = `${5 * fps - left} steps after the moment; the agent acts in all nine`;
+    told.textContent = `${5 * fps - left} steps after the moment, each of z's numbers differs by `
+      + `${spreadOf(dreams).toFixed(2)} among the nine (standard deviation)`;
   };
   const clock = new Clock(tiles, () => {
     if (left === 0) return restart();
@@ -39,7 +40,6 @@ section("futures", (root) => {
   again.addEventListener("click", restart);
   root.querySelector(".row").append(clock.button(), again, when, heat);
   restart();
-  page.futures = {dreams, restart, spread: () => spreadOf(dreams)};
 });
 
 // The standard deviation over dreams, a mean over z's dimensions.
