@@ -16,5 +16,6 @@ setup(
     packages=[*find_packages(include=["worldmodels_repro", "worldmodels_repro.*"]), *DATA],
     package_dir={package: folder for package, (folder, _) in DATA.items()},
     package_data={"worldmodels_repro": ["py.typed"],
+                  "worldmodels_repro.article": ["kernel.c", "kernel.wasm", "web/*"],
                   **{package: patterns for package, (_, patterns) in DATA.items()}},
 )

@@ -25,6 +25,7 @@ from worldmodels_repro.figures.curves import draw_memory_curves
 from worldmodels_repro.figures.style import paper, save
 from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import UniformlyRandom
+from worldmodels_repro.report import sample
 from worldmodels_repro.report.held_out import held_out_episode, moments
 from worldmodels_repro.report.layout import spread_out
 from worldmodels_repro.run import Run
@@ -57,6 +58,8 @@ def _pictures(path: Path) -> np.ndarray:
 def _draw(run: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "MAX_STEPS", 60)
+        patch.setattr(sample, "STEPS", 60)
+        patch.setattr(sample, "RANDOM_STEPS", 20)
         assert main(["figures", "--run", str(run)]) == 0
 
 
@@ -135,7 +138,7 @@ def test_film_moves_and_is_small(drawn: Path, name: str) -> None:
 
 def test_figures_leave_nothing_else_behind(drawn: Path) -> None:
     names = {path.name for path in (drawn / "figures").iterdir()}
-    assert names == {*(f"{name}.png" for name in DRAWN),
+    assert names == {"sample.npz", *(f"{name}.png" for name in DRAWN),
                      *(f"{name}.webp" for name in (*FILMS, "dream"))}
 
 
@@ -157,7 +160,7 @@ def test_what_is_missing_is_skipped_with_a_line(
     _draw(run)
     said = capsys.readouterr().err.splitlines()
     for name in ("latents", "memory_curves", "predictions", "dream_frames", "generations",
-                 "evaluation", "halfway", "final"):
+                 "evaluation", "halfway", "final", "sample"):
         lines = [line for line in said if line.startswith(f"figures: {name}: skipped, ")]
         assert len(lines) == 1, said
         assert str(run) in lines[0]

@@ -78,7 +78,8 @@ def test_the_wheel_holds_one_copy_of_what_lies_at_the_top_level(wheel: Path) -> 
     for folder, place in (("configs", "configs"), ("benchmarks", "docs/results/benchmarks")):
         for path in (ROOT / place).rglob("*.*"):
             assert f"worldmodels_repro/{folder}/{path.relative_to(ROOT / place)}" in names
-    for name in ("py.typed", "aws/prices.yaml", "aws/stack.yaml", "aws/user-data.sh"):
+    for name in ("py.typed", "aws/prices.yaml", "aws/stack.yaml", "aws/user-data.sh",
+                 "article/kernel.wasm", "article/web/page.html", "article/web/engine.js"):
         assert f"worldmodels_repro/{name}" in names
     assert not any(name.startswith(("tests/", "benchmarks/", "aws/", "logs/")) for name in names)
 
@@ -132,6 +133,7 @@ def test_a_base_install_plays_judges_and_dreams(installed: Path, tmp_path: Path)
         "    for world in ('real', 'dream'):\n"
         "        assert main(['play', '--run', 'logs/carracing', '--world', world,\n"
         "                     '--gif', f'{world}.gif']) == 0\n"
+        "    assert main(['report', '--run', 'logs/carracing']) == 0\n"
         "    import gymnasium, worldmodels_repro.envs\n"
         "    env = gymnasium.make('worldmodels/Dream-v0', run='logs/carracing')\n"
         "    assert env.observation_space.contains(env.reset(seed=1)[0])\n"

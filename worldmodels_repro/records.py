@@ -116,6 +116,20 @@ class Judgement(TypedDict):
     episodes: dict[str, list[JudgedEpisode]]
 
 
+class Temperature(TypedDict):
+    """What an agent scores in its dream and in the game, in ``temperatures.json``."""
+
+    temperature: float
+    dream: Summary
+    real: Summary
+
+
+class Temperatures(TypedDict):
+    """``temperatures.json``: agents that were evolved in dreams of several temperatures."""
+
+    temperatures: list[Temperature]
+
+
 class Rented(TypedDict):
     """A line of ``machines.jsonl``: a machine that was rented for the run, and for how long."""
 

@@ -235,3 +235,36 @@ class Comparison(TypedDict):
     solved: float
     groups: list[Group]
     differences: list[Difference]
+
+
+class Sample(TypedDict):
+    """Held-out episodes of the game as V, M and C met them; what a page is alive with.
+
+    Attributes:
+        seed, first: the seed of the agent's episode that is kept, and the step it is kept from.
+        frames, z, actions, rewards: of T of its steps, (T, 64, 64, 3) uint8, (T, z), (T, A), (T,).
+        h, c: (units,) M's state before the first of them.
+        quantiles: (5, z) of V's posterior means: 1, 25, 50, 75 and 99 %.
+        variance: (z,) of them.
+        shown_frames, shown_mu: (n, 64, 64, 3) and (n, z): frames from V's worst to its best.
+        map_points: (m, 2) moments of all episodes on a plane, by t-SNE.
+        map_frames, map_z, map_h, map_c: (m, 32, 32, 3), (m, z), (m, units) twice: those moments.
+    """
+
+    seed: np.ndarray
+    first: np.ndarray
+    frames: np.ndarray
+    z: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    h: np.ndarray
+    c: np.ndarray
+    quantiles: np.ndarray
+    variance: np.ndarray
+    shown_frames: np.ndarray
+    shown_mu: np.ndarray
+    map_points: np.ndarray
+    map_frames: np.ndarray
+    map_z: np.ndarray
+    map_h: np.ndarray
+    map_c: np.ndarray

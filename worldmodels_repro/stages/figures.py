@@ -1,4 +1,4 @@
-"""Stage 7: every figure and animation that the run folder has data for.
+"""Stage 7: every figure and animation that the run folder has data for, and a sample of that data.
 
 Nothing is trained and nothing but ``figures/`` is written; figures are drawn anew every time,
 with the settings that the run folder itself holds.
@@ -37,6 +37,7 @@ from worldmodels_repro.report.generations import generations
 from worldmodels_repro.report.latents import latents
 from worldmodels_repro.report.learning import learning
 from worldmodels_repro.report.predictions import predictions
+from worldmodels_repro.report.sample import write_sample
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import load_json, load_npz, needed
@@ -86,7 +87,7 @@ def run(stage_run: Run) -> None:
     stage_run = Run(stage_run.path, load_config(own), stage_run.mirror)
     folder = stage_run.folder("figures")
     drawn = 0
-    with Progress("figures", len(FIGURES) + len(FILMS) + 1, "files") as progress:
+    with Progress("figures", len(FIGURES) + len(FILMS) + 2, "files") as progress:
 
         def attempt(name: str, draw: Callable[[], str]) -> None:
             nonlocal drawn
@@ -102,6 +103,7 @@ def run(stage_run: Run) -> None:
         for name, cast in FILMS.items():
             attempt(name, partial(_film, stage_run, folder, name, cast))
         attempt("dream", partial(_film_dream, stage_run, folder))
+        attempt("sample", lambda: f"{write_sample(stage_run)}: what worldmodels report is made of")
     stage_run.checkpoint("figures")
     if not drawn:
         raise UserError(f"{stage_run.path} holds nothing to draw yet: type "

@@ -44,6 +44,8 @@ VERBS: dict[str, Verb] = {
     "compare": Verb("worldmodels_repro.verbs.compare",
                     "set runs beside each other, with intervals over seeds", opens=False,
                     prints=True),
+    "report": Verb("worldmodels_repro.verbs.report",
+                   "make one page of a run that dreams and opens offline", opens=False),
     "info": Verb("worldmodels_repro.verbs.info",
                  "print the resolved config and parameter counts", declares=False, prints=True),
     "settings": Verb("worldmodels_repro.verbs.settings",

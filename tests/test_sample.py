@@ -1,0 +1,86 @@
+"""The sample of a run: held-out episodes, as V, M and C met them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldmodels_repro.api import LoadedRun
+from worldmodels_repro.config import load_config
+from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.errors import UserError
+from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
+from worldmodels_repro.report import sample as samples
+from worldmodels_repro.report.sample import load_sample, sample, sample_file, write_sample
+from worldmodels_repro.run import Run
+from worldmodels_repro.storage import load_json
+from worldmodels_repro.worlds.agent import load_agent
+from worldmodels_repro.worlds.episodes import play
+
+LOGS = Path(__file__).parents[1] / "logs"
+COMMITTED = ["carracing_dream", "carracing"]
+
+
+def _run(path: Path) -> Run:
+    return Run(path, load_config(path / "config.yaml"))
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"AGENTS": 1, "STEPS": 40, "RANDOM_STEPS": 12, "WINDOW": 15, "POINTS": 9,
+                        "RECONSTRUCTIONS": 3}.items():
+        monkeypatch.setattr(samples, name, value)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_sample_is_what_the_agent_met() -> None:
+    run = _run(LOGS / "carracing")
+    made, again = sample(run), sample(run)
+    for name, array in made.items():
+        np.testing.assert_array_equal(array, again[name], err_msg=name)  # type: ignore[literal-required]
+    loaded = LoadedRun(run.path)
+    seen: list[tuple[np.ndarray, ...]] = []
+    play(loaded.world(), loaded.policy(), [int(made["seed"])], 40,
+         watch=lambda frames, actions, rewards, dones: seen.append(
+             (frames[0].copy(), actions[0].copy(), rewards[0].copy())))
+    first = int(made["first"])
+    for name, column in (("frames", 0), ("actions", 1), ("rewards", 2)):
+        expected = np.stack([row[column] for row in seen])[first:first + 15]
+        np.testing.assert_array_equal(made[name], expected, err_msg=name)  # type: ignore[literal-required]
+    assert made["map_points"].shape == (9, 2)
+    assert made["map_frames"].shape == (9, 32, 32, 3)
+    assert made["quantiles"].shape == (5, 32)
+    assert (np.diff(made["quantiles"], axis=0) >= 0).all()
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_sample_is_of_its_agent(name: str) -> None:
+    """C acts on the sample's z, and on h as M has it by then, as the sample says that it did."""
+    run = _run(LOGS / name)
+    kept, agent = load_sample(run), load_agent(run.path)
+    game = game_named(run.config.game)
+    memory = load_mdn_rnn(run.path, run.config.memory, 32, game.actions).follow(1)
+    memory._recurrence._cell.put(0, kept["h"], kept["c"])
+    for z, action in zip(kept["z"], kept["actions"], strict=True):
+        features = np.concatenate([z, memory.state["h"][0]])[None]
+        acted = game.act(agent.body.shape.act(agent.weights[None], features))[0]
+        np.testing.assert_allclose(action, acted, atol=2e-3)
+        memory.step(z[None], action[None])
+    judged = load_json(run.folder("evaluate") / "evaluation.json", dict)
+    scores = sorted(episode["score"] for episode in judged["episodes"]["agent"])
+    mine = next(episode["score"] for episode in judged["episodes"]["agent"]
+                if episode["seed"] == int(kept["seed"]))
+    assert mine == scores[(len(scores) - 1) // 2]
+
+
+@pytest.mark.parametrize("name", COMMITTED)
+def test_a_committed_sample_is_small(name: str) -> None:
+    assert sample_file(_run(LOGS / name)).stat().st_size <= 1_000_000
+
+
+def test_a_run_without_an_agent_says_what_to_type(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes((LOGS / "carracing" / "config.yaml").read_bytes())
+    with pytest.raises(UserError, match="the stage 'vae' writes it"):
+        write_sample(_run(tmp_path))
