@@ -11,6 +11,7 @@ import numpy as np
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.vae.layers import Layers, layers_named
 from worldmodels_repro.models.vae.vision import load_vision
@@ -34,6 +35,9 @@ def engine_of(run: Run) -> tuple[Arrays, dict[str, Any]]:
     Raises:
         UserError: the run has no V, M or C, or the kernel can't express one.
     """
+    if run.config.controller.by != "cma_es":
+        raise UserError(f"{run.path}: the page's C is one that evolved, and this one has learnt; "
+                        "name another run")
     for stage, file in (("vae", "weights.npz"), ("memory", "weights.npz"), ("evolve", "agent.npz")):
         require_file(run, stage, file)
     config = run.config
@@ -47,6 +51,7 @@ def engine_of(run: Run) -> tuple[Arrays, dict[str, Any]]:
     v, rows = vision_tensors(vision.weights, layers_named(config.vae.layers))
     m, sizes = memory_tensors(dream.memory)
     shape, ending = agent.body.shape, dream.ending_weight
+    assert isinstance(shape, ControllerShape)
     tensors = v | m | {"c": agent.weights, "starts/mu": dream.starts["mu"],
                        "starts/logvar": dream.starts["logvar"]}
     return tensors, {

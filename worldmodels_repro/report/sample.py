@@ -138,6 +138,7 @@ def _lived(path: Path, config: Config, agent: Agent, world: FramesWorld, seed: i
            randomly: bool) -> _Life:
     """One episode of the agent, or of uniformly random actions that V and M look on at."""
     game, body = game_named(config.game), agent.body
+    assert body.vision is not None  # its file is there
     encoder = body.vision.encoder(1, body.precision)
     memory = body.memory or load_mdn_rnn(path, config.memory, body.vision.size, game.actions)
     follower = memory.follow(1, body.precision)
