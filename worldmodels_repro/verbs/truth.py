@@ -6,6 +6,8 @@ What it finds is written to ``truth/truth.json`` in the run folder.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldmodels_repro.errors import UserError
@@ -24,9 +26,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         "dreamt, scores in dream and game (default: all that there is data for)")
     parser.add_argument("--episodes", type=numbers.count, default=100, metavar="N",
                         help="of each policy for scores; half of it for the rest (default: 100)")
+    parser.add_argument("--players", nargs="+", type=Path, default=[], metavar="RUN",
+                        help="runs whose agents' deaths are to be foreseen too")
 
 
-def run(stage_run: Run, only: str | None = None, episodes: int = 100) -> None:
+def run(stage_run: Run, only: str | None = None, episodes: int = 100,
+        players: Sequence[Path] = ()) -> None:
     """Measure, print and keep.
 
     Raises:
@@ -37,7 +42,8 @@ def run(stage_run: Run, only: str | None = None, episodes: int = 100) -> None:
     found: dict[str, Any] = {}
     for part in PARTS if only is None else (only,):
         try:
-            found[part] = _MEASURE[part](stage_run, episodes)
+            found[part] = (_leads(stage_run, episodes, players) if part == "leads"
+                           else _MEASURE[part](stage_run, episodes))
         except UserError as error:
             if only is not None:
                 raise
@@ -74,7 +80,7 @@ def _vision(stage_run: Run, episodes: int) -> list[dict[str, float]]:
     return rows
 
 
-def _leads(stage_run: Run, episodes: int) -> list[dict[str, float]]:
+def _leads(stage_run: Run, episodes: int, players: Sequence[Path]) -> list[dict[str, Any]]:
     from worldmodels_repro.models.vae.vision import load_vision
     from worldmodels_repro.policies.agent import SeeingAgent
     from worldmodels_repro.policies.policy import EachEpisode
@@ -90,15 +96,21 @@ def _leads(stage_run: Run, episodes: int) -> list[dict[str, float]]:
         raise UserError("M learned no endings: set memory.done=true, and train it anew")
     vision, dream = load_vision(stage_run.path, config.vae.layers), load_dream(stage_run.path,
                                                                               config)
-    agents = [SeeingAgent(load_agent(stage_run.path))] if _has_agent(stage_run) else []
-    policies: list[Policy] = [EachEpisode(lambda rng: UniformlyRandom(game, rng)), *agents]
+    policies: dict[str, Policy] = {"random": EachEpisode(lambda rng: UniformlyRandom(game, rng))}
+    for player in [*[stage_run.path] * _has_agent(stage_run), *players]:
+        policies[str(player)] = SeeingAgent(load_agent(player))
     seeds = [episode_seed(config.seed, "validation", k) for k in range(max(2, episodes // 2))]
-    games = [one for policy in policies for one in watched(game, vision, policy, seeds)]
-    rows = lead_curve(dream, games, LEADS, 32, generator(config.seed))
-    print(f"M of {stage_run.path}: {len(games)} games, dreams at {dream.temperature:g}\n"
-          f"{'lead':>5s}{'deaths':>8s}{'P(death)':>10s}{'where it lived on':>19s}")
-    for row in rows:
-        print(f"{row['lead']:5.0f}{row['deaths']:8.0f}{row['death']:10.3f}{row['survived']:19.3f}")
+    rows = []
+    for name, policy in policies.items():
+        games = watched(game, vision, policy, seeds)
+        curve = lead_curve(dream, games, LEADS, 32, generator(config.seed))
+        rows += [{"policy": name, **row} for row in curve]
+        print(f"M of {stage_run.path}: {len(games)} games of {name}, dreams at "
+              f"{dream.temperature:g}\n"
+              f"{'lead':>5s}{'deaths':>8s}{'P(death)':>10s}{'where it lived on':>19s}")
+        for row in curve:
+            print(f"{row['lead']:5.0f}{row['deaths']:8.0f}{row['death']:10.3f}"
+                  f"{row['survived']:19.3f}", flush=True)
     return rows
 
 
@@ -134,4 +146,4 @@ def _game(stage_run: Run) -> Any:
     return game_named(stage_run.config.game)
 
 
-_MEASURE = {"vision": _vision, "leads": _leads, "scores": _scores}
+_MEASURE = {"vision": _vision, "scores": _scores}
