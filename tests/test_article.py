@@ -7,10 +7,12 @@ import hashlib
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from html import unescape
 from pathlib import Path
+from urllib.request import urlopen
 from xml.etree import ElementTree
 
 import pytest
@@ -133,6 +135,20 @@ def test_the_verb_writes_one_file_and_refuses_what_is_no_run(copy: Path, tmp_pat
     told = refused(command("report", "--run", copy, "--run", tmp_path / "none"))
     assert "none holds no run (no config.yaml)" in told
     assert "--run" in refused(command("report"))
+
+
+def test_the_page_is_served_until_one_has_seen_enough(copy: Path) -> None:
+    words: list[str | Path] = [sys.executable, "-m", "worldmodels_repro.cli", "report",
+                               "--run", copy, "--serve"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          text=True) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        address = server.stdout.readline().partition(",")[0]
+        with urlopen(address) as answer:
+            assert answer.read() == (copy / "report" / "index.html").read_bytes()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(20) == 0
 
 
 def test_a_page_is_made_without_tensorflow_in_little_memory(copy: Path) -> None:

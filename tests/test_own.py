@@ -46,6 +46,9 @@ def test_every_stage_runs_on_what_a_user_brings(tmp_path: Path) -> None:
                     ["GAME", "evolve", "1"], ["GAME", "evolve", "2"]]
     films = command("play", "--run", run, "--world", "dream", "--gif", tmp_path / "dream.gif")
     assert films.returncode == 0, films.stderr
+    page = command("report", "--run", run)
+    assert page.returncode == 0, page.stderr
+    assert 'class="missing"' not in (run / "report" / "index.html").read_text()
 
 
 def test_workers_see_with_another_v_what_keras_sees() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from worldmodels_repro.errors import UserError
@@ -50,4 +51,5 @@ def _serve(path: Path, open: bool) -> None:
         print(f"{address}, until Ctrl-C", flush=True)
         if open:
             _show(address)
-        server.serve_forever()
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()

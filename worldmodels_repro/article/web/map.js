@@ -8,11 +8,7 @@ section("map", (root) => {
   const highs = [0, 1].map((a) => Math.max(...Array.from({length: count}, (_, i) => points.data[2 * i + a])));
   const place = (i) => [board.width, board.height].map((size, a) =>
     side / 2 + (points.data[2 * i + a] - lows[a]) / (highs[a] - lows[a]) * (size - side));
-  const thumbs = Array.from({length: count}, (_, i) => {
-    const thumb = make("canvas", {width: 32, height: 32});
-    showFrame(thumb, rowOf(frames, i));
-    return thumb;
-  });
+  const thumbs = Array.from({length: count}, () => make("canvas", {width: 32, height: 32}));
   let chosen = 0;
   function draw() {
     const pen = board.getContext("2d");
@@ -53,5 +49,8 @@ section("map", (root) => {
   const go = make("button", {type: "button", textContent: "Dream on from here"});
   go.addEventListener("click", on);
   root.querySelector(".row").append(when, go);
-  draw();
+  later(() => {
+    thumbs.forEach((thumb, i) => showFrame(thumb, rowOf(frames, i)));
+    draw();
+  });
 });

@@ -36,8 +36,16 @@ function canvas(label, width = SIDE, height = SIDE) {
   return element;
 }
 
-// z, as V draws it.
+// z, as V draws it; while sections start, once all have, unless it has been drawn by then.
+let patient = false;
+const drawn = new WeakSet();
 function show(element, z) {
+  if (patient) {
+    const kept = Float32Array.from(z);
+    later(() => { if (!drawn.has(element)) show(element, kept); });
+    return;
+  }
+  drawn.add(element);
   const image = new ImageData(SIDE, SIDE);
   image.data.set(page.model.decode(z));
   element.getContext("2d").putImageData(image, 0, 0);
@@ -257,7 +265,9 @@ async function open() {
       if (name.startsWith("sample/")) page.sample[name.slice(7)] = tensor;
   }
   for (const [name, start] of Object.entries(starters)) {
+    patient = name !== "cover";
     start(document.getElementById(name));
+    patient = false;
     await breathe();  // the first sections are alive meanwhile
     page.times.push([name, performance.now()]);
   }
