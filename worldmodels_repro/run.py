@@ -9,6 +9,7 @@
       latents/        brownian-000000.npz ...
       memory/         weights.npz, starts.npz, history.csv, tensorboard/
       evolve/         agent.npz, generations.csv, evaluations.jsonl, strategy.npz
+      learn/          agent.npz, history.csv, episodes.jsonl, learner.npz, memory/ (or evolve/)
       evaluate/       evaluation.json
       figures/        *.png, *.webp
 

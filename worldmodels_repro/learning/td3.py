@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -56,10 +57,7 @@ class TD3:
         self._critics = critics
         self._updates = 0
         self.policy = np.asarray(flat(self._parts["actor"]))[None]
-        self._steps = {count: compiled(
-            self._learn, np.zeros((count, settings.batch, self.columns.width), np.float32),
-            np.zeros((count, settings.batch, network.outputs), np.float32), np.zeros((), np.int32))
-            for count in (1, BLOCK)}
+        self._programs: dict[int, Callable[..., Any]] = {}  # by updates in a call
 
     def explore(self, seen: np.ndarray, step: int,
                 rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -82,7 +80,10 @@ class TD3:
             count = BLOCK if left >= BLOCK else 1
             rows = np.stack([memory.draw(self._settings.batch, rng).rows for _ in range(count)])
             noise = rng.standard_normal((*rows.shape[:2], self._network.outputs), np.float32)
-            loss, weights = self._steps[count](rows, noise, np.int32(self._updates))
+            before = np.asarray(self._updates, np.int32)
+            if count not in self._programs:
+                self._programs[count] = compiled(self._learn, rows, noise, before)
+            loss, weights = self._programs[count](rows, noise, before)
             self._updates += count
             losses += float(loss)
             left -= count
