@@ -35,7 +35,8 @@ class Config(Section):
     """A whole run."""
 
     game: GameName = "car_racing"
-    """The world to learn: car_racing, take_cover, or your own Game at path/to/file.py:NAME."""
+    """The world to learn: car_racing, take_cover, pong, cube_crash, or your own Game at
+    path/to/file.py:NAME."""
     seed: Annotated[int, Field(ge=0)] = 1
     """The run's seed; every other one is derived from it."""
     skip_bad_files: bool = Field(default=False, json_schema_extra=SPEED)

@@ -30,8 +30,8 @@ class _OneOf:
                                             {"pattern": r"\.py:[A-Za-z_]\w*$"}]}
 
 
-Policy = Annotated[str, _OneOf("network", "brownian", "held", "controller")]
-GameName = Annotated[str, _OneOf("car_racing", "take_cover")]
+Policy = Annotated[str, _OneOf("network", "brownian", "held", "controller", "scripted")]
+GameName = Annotated[str, _OneOf("car_racing", "take_cover", "pong", "cube_crash")]
 Feature = Literal["z", "h", "c"]
 World = Literal["real", "dream"]
 TrackerName = Annotated[str, _OneOf("tensorboard", "wandb", "mlflow")]
@@ -43,6 +43,7 @@ END: dict[str, Any] = {"resume": "end"}  # the same, and less while its stage is
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Chance = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -58,8 +59,8 @@ class Rollouts(Section):
 
     policies: dict[Policy, Annotated[int, Field(ge=0)]] = Field(
         default={"network": 10_000}, json_schema_extra=MORE)
-    """Episodes to collect with each policy: network, brownian, held, controller, or a way to make
-    your own at path/to/file.py:NAME."""
+    """Episodes to collect with each policy: network, brownian, held, controller, scripted (a game's
+    own player, where it has one), or a way to make your own at path/to/file.py:NAME."""
     renderer: Literal["fast", "original"] = "fast"
     """fast: the game's own dynamics, the picture in less time; original: the game's own."""
     max_steps: Positive = 1000
@@ -78,6 +79,9 @@ class Rollouts(Section):
     """controller: noise on the agent's actions, an Ornstein-Uhlenbeck walk; each episode's standard
     deviation is uniform from 0 to this."""
 
+    stochasticity: tuple[Chance, Chance] = (0.5, 1.0)
+    """scripted: each episode's share of uniformly random actions is uniform in this range."""
+
     @model_validator(mode="after")
     def _agent_is_named(self) -> Rollouts:
         if self.policies.get("controller") and self.agent is None:
@@ -94,6 +98,9 @@ class Rollouts(Section):
         if self.held_steps[0] > self.held_steps[1]:
             raise ValueError("rollouts.held_steps takes the fewest steps, then the most, "
                              "e.g. --set rollouts.held_steps=[1,10]")
+        if self.stochasticity[0] > self.stochasticity[1]:
+            raise ValueError("rollouts.stochasticity takes the least share, then the most, "
+                             "e.g. --set rollouts.stochasticity=[0.5,1.0]")
         if self.min_steps > self.max_steps:
             raise ValueError("no episode is kept that is cut before rollouts.min_steps: set "
                              "rollouts.min_steps to rollouts.max_steps or less")

@@ -7,11 +7,13 @@ from functools import partial
 from types import FunctionType
 from typing import cast
 
+import numpy as np
+
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.plugins import is_plugin, load
 from worldmodels_repro.policies.agent import SeeingAgent
-from worldmodels_repro.policies.policy import EachEpisode
+from worldmodels_repro.policies.policy import EachEpisode, Player
 from worldmodels_repro.policies.random import Brownian, Held, RandomNetwork
 from worldmodels_repro.sections import Rollouts
 from worldmodels_repro.worlds.agent import Agent
@@ -39,9 +41,23 @@ def _controller(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
     return SeeingAgent(agent, most_noise=settings.agent_noise)
 
 
+def _scripted(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
+    scripted, (least, most) = game.scripted, settings.stochasticity
+    if scripted is None:
+        raise UserError(f"{game.name} has no scripted player: ask for other rollouts.policies, "
+                        "e.g. held")
+
+    def player(rng: np.random.Generator) -> Player:
+        one: Player = scripted(rng, float(rng.uniform(least, most)))
+        return one
+
+    return EachEpisode(player)
+
+
 # Their order is part of every episode's seed: new rows go to the end.
 POLICIES: dict[str, MakePolicy] = {
     "network": _network, "brownian": _brownian, "held": _held, "controller": _controller,
+    "scripted": _scripted,
 }
 
 
