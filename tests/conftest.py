@@ -19,7 +19,8 @@ from worldmodels_repro.storage import load_csv
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 TINY = Path(__file__).parent / "tiny.yaml"
-STAGES = [*(stage for stage in pipeline.STAGES if stage != "figures"), "results"]
+STAGES = [*(name for name, stage in pipeline.STAGES.items()
+            if name != "figures" and not stage.beside), "results"]
 
 
 def command(*words: object, timeout: float = 300,

@@ -22,6 +22,7 @@ from worldmodels_repro.sections import (
     Controller,
     Evaluate,
     Evolve,
+    Forward,
     GameName,
     Memory,
     Rollouts,
@@ -49,6 +50,7 @@ class Config(Section):
     rollouts: Rollouts = Rollouts()
     vae: Vae = Vae()
     memory: Memory = Memory()
+    forward: Forward = Forward()
     controller: Controller = Controller()
     evolve: Evolve = Evolve()
     evaluate: Evaluate = Evaluate()

@@ -31,6 +31,7 @@ class Stage:
         hardware: the kind of machine it is rented; none for stages that run where you are.
         extra: the extra of this package that it needs; none for what every install can do.
         formerly: names that its folder had in earlier versions.
+        beside: whether it is no part of the paper's pipeline: ``all`` leaves it out.
     """
 
     number: int
@@ -45,6 +46,7 @@ class Stage:
     hardware: Literal["cores", "gpu"] | None = None
     extra: str | None = None
     formerly: tuple[str, ...] = ()
+    beside: bool = False
 
     @property
     def module(self) -> str:
@@ -97,7 +99,13 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           spent={"episodes.jsonl:": "episodes", "episodes.jsonl:steps": "steps of the game"},
           hardware="cores", formerly=("evaluation",)),
     Stage(7, "figures", "draw the figures and GIFs",
-          reads=("rollouts", "vae", "latents", "memory", "evolve", "evaluate"), extra="figures"),
+          reads=("rollouts", "vae", "latents", "memory", "evolve", "evaluate", "forward"),
+          extra="figures"),
+    Stage(8, "forward", "train a network that predicts frames",
+          sections=("forward",), needs=("rollouts",), reads=("rollouts",),
+          writes=("weights.npz", "programs.npz", "contexts.npz", "history.csv"),
+          spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
+          starts=("forward",), extra="train", beside=True),
 )}
 
 

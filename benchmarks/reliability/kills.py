@@ -17,7 +17,8 @@ from benchmarks.reliability.compare import difference
 from worldmodels_repro import pipeline
 
 CONFIG = Path(__file__).parents[2] / "tests" / "tiny.yaml"
-STAGES = [stage for stage in pipeline.STAGES if stage != "figures"]
+STAGES = [name for name, stage in pipeline.STAGES.items()
+          if name != "figures" and not stage.beside]
 MORE = ("--set", "evolve.generations=12", "--set", "memory.steps=12",
         "--set", "evaluate.episodes=2", "--set", "evaluate.random_episodes=1")
 

@@ -28,6 +28,10 @@ gymnasium.register(
     vector_entry_point="worldmodels_repro.worlds.dream_env:DreamVectorEnv",
 )
 gymnasium.register(
+    id="worldmodels/Forward-v0",
+    entry_point="worldmodels_repro.worlds.forward_env:ForwardEnv",
+)
+gymnasium.register(
     id="worldmodels/Seen-v0",
     entry_point="worldmodels_repro.worlds.seen_env:SeenEnv",
 )

@@ -42,16 +42,24 @@ def _controller(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
 
 
 def _scripted(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
-    scripted, (least, most) = game.scripted, settings.stochasticity
-    if scripted is None:
-        raise UserError(f"{game.name} has no scripted player: ask for other rollouts.policies, "
-                        "e.g. held")
+    scripted, (least, most) = scripted_player(game), settings.stochasticity
 
     def player(rng: np.random.Generator) -> Player:
-        one: Player = scripted(rng, float(rng.uniform(least, most)))
-        return one
+        return scripted(rng, float(rng.uniform(least, most)))
 
     return EachEpisode(player)
+
+
+def scripted_player(game: Game) -> Callable[[np.random.Generator, float], Player]:
+    """Who plays a game by rule: a generator and a share of random actions -> a player.
+
+    Raises:
+        UserError: nobody does.
+    """
+    if game.scripted is None:
+        raise UserError(f"{game.name} has no scripted player: ask for other rollouts.policies, "
+                        "e.g. held")
+    return game.scripted
 
 
 # Their order is part of every episode's seed: new rows go to the end.

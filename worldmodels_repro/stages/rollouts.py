@@ -19,7 +19,7 @@ from worldmodels_repro.data.episodes import episode_file
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.plugins import is_plugin
-from worldmodels_repro.policies.registry import POLICIES, policy_named
+from worldmodels_repro.policies.registry import POLICIES, policy_named, scripted_player
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import ManifestLine
@@ -69,6 +69,8 @@ def run(stage_run: Run) -> None:
     game.require(settings.renderer)
     for policy in settings.policies:
         policy_named(policy)  # a user's own file is refused here, not by a worker
+    if "scripted" in settings.policies:
+        scripted_player(game)
     folder = stage_run.begin("rollouts")
     if folder is None:
         return

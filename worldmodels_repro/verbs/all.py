@@ -45,7 +45,7 @@ def run(config: str | None = None, folder: Path | None = None, remote: str | Non
     # Ctrl-C reaches the stage by itself: it says so and ends, and with it all. SIGTERM does not.
     signal.signal(signal.SIGINT, lambda number, frame: None)
     signal.signal(signal.SIGTERM, pass_on)
-    for verb in [*STAGES, "results"]:
+    for verb in [*(name for name, stage in STAGES.items() if not stage.beside), "results"]:
         command = [verb, *words, *settings, *(there if verb in STAGES else [])]
         with subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", *command]) as child:
             children[:] = [child]
