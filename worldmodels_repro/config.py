@@ -22,6 +22,7 @@ from worldmodels_repro.sections import (
     Controller,
     Evaluate,
     Evolve,
+    Forward,
     GameName,
     Learn,
     Memory,
@@ -36,8 +37,9 @@ class Config(Section):
     """A whole run."""
 
     game: GameName = "car_racing"
-    """The world to learn: car_racing, take_cover; cart_pole, acrobot, pendulum, lunar_lander and
-    lunar_lander_continuous, which have a state; or your own Game at path/to/file.py:NAME."""
+    """The world to learn: car_racing, take_cover, pong, cube_crash; cart_pole, acrobot, pendulum,
+    lunar_lander and lunar_lander_continuous, which have a state; or your own Game at
+    path/to/file.py:NAME."""
     seed: Annotated[int, Field(ge=0)] = 1
     """The run's seed; every other one is derived from it."""
     skip_bad_files: bool = Field(default=False, json_schema_extra=SPEED)
@@ -53,6 +55,7 @@ class Config(Section):
     rollouts: Rollouts = Rollouts()
     vae: Vae = Vae()
     memory: Memory = Memory()
+    forward: Forward = Forward()
     controller: Controller = Controller()
     evolve: Evolve = Evolve()
     learn: Learn = Learn()

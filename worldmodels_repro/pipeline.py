@@ -30,7 +30,8 @@ class Stage:
         starts: stages whose folders it takes from another run that it is told to start from.
         hardware: the kind of machine it is rented; none for stages that run where you are.
         extra: the extra of this package that it needs; none for what every install can do.
-        belongs: whether a run of this config has it; by default every run does.
+        belongs: whether a run of this config has it; by default every run does. One that none has
+            is asked for by its verb alone.
         formerly: names that its folder had in earlier versions.
     """
 
@@ -112,8 +113,13 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           spent={"episodes.jsonl:": "episodes", "episodes.jsonl:steps": "steps of the game"},
           hardware="cores", formerly=("evaluation",)),
     Stage(7, "figures", "draw the figures and GIFs",
-          reads=("rollouts", "vae", "latents", "memory", "evolve", "learn", "evaluate"),
+          reads=("rollouts", "vae", "latents", "memory", "evolve", "learn", "evaluate", "forward"),
           extra="figures"),
+    Stage(8, "forward", "train a network that predicts frames",
+          sections=("forward",), needs=("rollouts",), reads=("rollouts",),
+          writes=("weights.npz", "programs.npz", "contexts.npz", "history.csv"),
+          spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
+          starts=("forward",), extra="train", belongs=lambda config: False),
 )}
 
 

@@ -130,6 +130,34 @@ class Temperatures(TypedDict):
     temperatures: list[Temperature]
 
 
+class Horizon(TypedDict):
+    """How far off a model's frames are so many steps ahead, in ``bench.json``.
+
+    Attributes:
+        model: its name.
+        horizon: steps from the last frame that it was shown.
+        episodes: that last so long.
+        mse, std: the mean over them of the mean squared error of a frame's numbers, from 0 to 1,
+            and their standard deviation.
+        place: the mean distance, in pixels of a frame of 32, of the thing whose place is told;
+            None where the game has no such thing.
+    """
+
+    model: str
+    horizon: int
+    episodes: int
+    mse: float
+    std: float
+    place: float | None
+
+
+class Bench(TypedDict):
+    """``bench.json``: models of one game's frames on the same held-out episodes."""
+
+    game: str
+    rows: list[Horizon]
+
+
 class Rented(TypedDict):
     """A line of ``machines.jsonl``: a machine that was rented for the run, and for how long."""
 

@@ -30,10 +30,11 @@ class _OneOf:
                                             {"pattern": r"\.py:[A-Za-z_]\w*$"}]}
 
 
-Policy = Annotated[str, _OneOf("network", "brownian", "held", "controller", "candidates")]
+Policy = Annotated[str, _OneOf("network", "brownian", "held", "controller", "candidates",
+                               "scripted")]
 GameName = Annotated[str, _OneOf(
-    "car_racing", "take_cover", "cart_pole", "acrobot", "pendulum", "lunar_lander",
-    "lunar_lander_continuous")]
+    "car_racing", "take_cover", "pong", "cube_crash", "cart_pole", "acrobot", "pendulum",
+    "lunar_lander", "lunar_lander_continuous")]
 Feature = Literal["z", "h", "c", "o"]
 World = Literal["real", "dream"]
 TrackerName = Annotated[str, _OneOf("tensorboard", "wandb", "mlflow")]
@@ -45,6 +46,7 @@ END: dict[str, Any] = {"resume": "end"}  # the same, and less while its stage is
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Chance = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -60,8 +62,9 @@ class Rollouts(Section):
 
     policies: dict[Policy, Annotated[int, Field(ge=0)]] = Field(
         default={"network": 10_000}, json_schema_extra=MORE)
-    """Episodes to collect with each policy: network, brownian, held, controller, candidates, or a
-    way to make your own at path/to/file.py:NAME."""
+    """Episodes to collect with each policy: network, brownian, held, controller, candidates,
+    scripted (a game's own player, where it has one), or a way to make your own at
+    path/to/file.py:NAME."""
     keep: str | None = None
     """A run folder whose episodes are this run's too, beside its own (None: its own alone)."""
     renderer: Literal["fast", "original"] = "fast"
@@ -82,6 +85,9 @@ class Rollouts(Section):
     agent_noise: Annotated[float, Field(ge=0, le=2)] = 0.0
     """controller: noise on the agent's actions, an Ornstein-Uhlenbeck walk; each episode's standard
     deviation is uniform from 0 to this."""
+
+    stochasticity: tuple[Chance, Chance] = (0.5, 1.0)
+    """scripted: each episode's share of uniformly random actions is uniform in this range."""
 
     @model_validator(mode="after")
     def _agent_is_named(self) -> Rollouts:
@@ -105,6 +111,9 @@ class Rollouts(Section):
         if self.held_steps[0] > self.held_steps[1]:
             raise ValueError("rollouts.held_steps takes the fewest steps, then the most, "
                              "e.g. --set rollouts.held_steps=[1,10]")
+        if self.stochasticity[0] > self.stochasticity[1]:
+            raise ValueError("rollouts.stochasticity takes the least share, then the most, "
+                             "e.g. --set rollouts.stochasticity=[0.5,1.0]")
         if self.min_steps > self.max_steps:
             raise ValueError("no episode is kept that is cut before rollouts.min_steps: set "
                              "rollouts.min_steps to rollouts.max_steps or less")
@@ -221,6 +230,69 @@ class Memory(Section):
         if self.foresight and not self.done:
             raise ValueError("memory.foresight is of endings: set memory.done=true, or drop it")
         return self
+
+
+class Forward(Section):
+    """Stage forward: a network that predicts frames, one step after another."""
+
+    network: Literal["rnn_deconv", "rnn_dense", "frame_transform", "spatial_transformer",
+                     "assets"] = "rnn_deconv"
+    """Which: a file each in models/forward/."""
+    side: Literal[32, 64] = 32
+    """Pixels of a predicted frame's side; 32 takes V's frames at half their size."""
+    context: Literal[1, 2, 3, "serve"] = 2
+    """Frames it is shown before it predicts, or what the game's serve tells in their place."""
+    units: Positive = 64
+    """Of the hidden state."""
+    embedding: Positive = 32
+    """Numbers that an action becomes."""
+    filters: Positive = 32
+    """spatial_transformer: of the convolutions that see a frame."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """frame_transform, spatial_transformer: share of what is seen of a frame that training leaves
+    out."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Targets are drawn towards a half by this share."""
+    outcomes: bool = True
+    """Also learn each step's reward, and whether the episode ends with it."""
+    outcome_weight: Annotated[float, Field(gt=0)] = 1e-3
+    """Weight of these in the loss, beside the mean cross-entropy of a pixel's colour."""
+    steps: Positive = Field(default=50_000, json_schema_extra=MORE)
+    """Gradient steps."""
+    batch: Positive = 32
+    """Windows a step."""
+    sequence: Positive = 64
+    """Steps of a window; shorter episodes are padded and masked."""
+    compared: Positive | None = None
+    """Frames of each window that are drawn and compared, at random (None: all of them)."""
+    learning_rate: Rate = 1e-3
+    """Adam's, at the first step."""
+    divide_every: Positive = 15_000
+    """After each so many steps the rate is divided by one more: 1, 2, 3 ..."""
+    validation: Share = 0.05
+    """Share of the episodes held out, whole."""
+    validate_every: Positive = 500
+    """Steps between validations (and checkpoints)."""
+    start: str | None = None
+    """A run folder whose network to start from (None: from scratch)."""
+
+    @model_validator(mode="after")
+    def _context_is_seen(self) -> Forward:
+        if self.context == "serve" and self.network in ("frame_transform", "spatial_transformer"):
+            raise ValueError(f"{self.network} needs a frame to start from: set forward.context to "
+                             "1, 2 or 3, or take another forward.network")
+        if self.dropout and self.network not in ("frame_transform", "spatial_transformer"):
+            raise ValueError(f"forward.dropout does nothing in {self.network}: set it to 0.0, or "
+                             "take frame_transform or spatial_transformer")
+        if self.outcome_weight != 1e-3 and not self.outcomes:
+            raise ValueError("forward.outcome_weight does nothing without outcomes: set "
+                             "forward.outcomes=true, or forward.outcome_weight=0.001")
+        return self
+
+    @property
+    def seen(self) -> int:
+        """Frames before the first that is predicted: one beside the serve."""
+        return 1 if self.context == "serve" else self.context
 
 
 class Controller(Section):

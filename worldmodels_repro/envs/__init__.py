@@ -13,9 +13,23 @@ gymnasium.register(
     max_episode_steps=2100,
 )
 gymnasium.register(
+    id="worldmodels/Pong-v0",
+    entry_point="worldmodels_repro.envs.pong:Pong",
+    max_episode_steps=1000,
+)
+gymnasium.register(
+    id="worldmodels/CubeCrash-v0",
+    entry_point="worldmodels_repro.envs.cube_crash:CubeCrash",
+    max_episode_steps=100,
+)
+gymnasium.register(
     id="worldmodels/Dream-v0",
     entry_point="worldmodels_repro.worlds.dream_env:DreamEnv",
     vector_entry_point="worldmodels_repro.worlds.dream_env:DreamVectorEnv",
+)
+gymnasium.register(
+    id="worldmodels/Forward-v0",
+    entry_point="worldmodels_repro.worlds.forward_env:ForwardEnv",
 )
 gymnasium.register(
     id="worldmodels/Seen-v0",

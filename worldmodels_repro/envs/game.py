@@ -50,6 +50,12 @@ class Game:
         solved: the score that counts as solved.
         milestones: scores on the way, whose price is worth knowing.
         max_steps: the longest episode that is judged.
+        scripted: who plays it by rule, to gather data: a generator of the episode's own and a share
+            of random actions -> a player (``act(frame) -> action``); None where nobody does.
+        place: frames (..., S, S, 3) -> (..., 2), x and y of the thing in them whose place says
+            whether a prediction is right; None where there is no such thing.
+        serve: an episode's seed -> (2,), what its first frame does not tell; None where there is
+            nothing of that kind.
         keys: what each key adds to the action of a person who plays; none, and nobody can.
         fps: steps a second for those who watch or play.
     """
@@ -71,6 +77,9 @@ class Game:
     changed: str = ""
     state: int = 0
     choices: np.ndarray | None = None
+    scripted: Callable[[np.random.Generator, float], Any] | None = None
+    place: Callable[[np.ndarray], np.ndarray] | None = None
+    serve: Callable[[int], np.ndarray] | None = None
     milestones: tuple[float, ...] = ()
     max_steps: int = 1000
     keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
+import gymnasium
 import numpy as np
 
-from worldmodels_repro.envs import car_racing, changed, classic, take_cover
-from worldmodels_repro.envs.game import Game, Renderer, Seen
+from worldmodels_repro.envs import (
+    car_racing,
+    changed,
+    classic,
+    cube_crash,
+    pong,
+    small,
+    take_cover,
+)
+from worldmodels_repro.envs.game import Frames, Game, Renderer, Seen
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.plugins import named
 
@@ -26,6 +36,11 @@ def _steer_gas_brake(values: np.ndarray) -> np.ndarray:
     actions[:, 1] = (actions[:, 1] + 1.0) / 2.0
     np.clip(actions[:, 2], 0.0, 1.0, out=actions[:, 2])
     return actions
+
+
+def _choices(env: gymnasium.Env[Any, Any]) -> Frames:
+    """The largest number of an action chooses; the observation is V's frame as it is."""
+    return Seen(env, see=lambda frame: frame, act=np.argmax)
 
 
 GAMES: dict[str, Game] = {game.name: game for game in (
@@ -70,6 +85,39 @@ GAMES: dict[str, Game] = {game.name: game for game in (
         max_steps=take_cover.MAX_TICS,
         keys={"left": (-1.0,), "right": (1.0,)},
         fps=35,
+    ),
+    Game(
+        name="pong",
+        judge_id="worldmodels/Pong-v0",
+        frames=_choices,
+        first_action="both paddles stay",
+        low=np.full(9, -1.0, np.float32),
+        high=np.ones(9, np.float32),
+        taken=small.one_of,
+        mirrored=pong.mirrored,
+        scripted=pong.Follower,
+        place=small.white_place,
+        serve=pong.serve,
+        solved=20.0,
+        max_steps=1000,
+        keys=pong.keys(),
+        fps=30,
+    ),
+    Game(
+        name="cube_crash",
+        judge_id="worldmodels/CubeCrash-v0",
+        frames=_choices,
+        first_action="stay",
+        low=np.full(3, -1.0, np.float32),
+        high=np.ones(3, np.float32),
+        taken=small.one_of,
+        mirrored=lambda actions: actions[..., [0, 2, 1]],
+        scripted=cube_crash.Steerer,
+        place=small.white_place,
+        solved=0.9,
+        max_steps=100,
+        keys={"left": (0.0, 1.0, 0.0), "right": (0.0, 0.0, 1.0)},
+        fps=10,
     ),
 )}
 

@@ -6,7 +6,8 @@ B is how many episodes go in lockstep, A the numbers in an action.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -85,6 +86,66 @@ class Dreams(Protocol):
 
     def step(self, actions: np.ndarray, uniforms: np.ndarray, normals: np.ndarray) -> None:
         """Advance the first n rows by actions (n, A) and draws (n, z), uniform and normal."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known of B episodes before their frames are predicted.
+
+    Attributes:
+        frames: (B, K, 64, 64, 3) uint8; the last is the one now.
+        actions: (B, K - 1, A), taken between them.
+        serve: (B, 2), what the game's serve tells of them; zeros where it tells nothing. For those
+            who use it the first of the frames is the episode's first.
+    """
+
+    frames: np.ndarray
+    actions: np.ndarray
+    serve: np.ndarray
+
+    def __getitem__(self, rows: Any) -> Context:
+        """The same of some episodes."""
+        return Context(self.frames[rows], self.actions[rows], self.serve[rows])
+
+
+class Predicted(NamedTuple):
+    """What one step leads to: all that a row of a state is must be in it.
+
+    Attributes:
+        frames: (B, S, S, 3) float32 in [0, 1].
+        rewards: (B,) of the step.
+        endings: (B,) logits of 'the episode ends with this step'.
+        state: (B, n) float32.
+    """
+
+    frames: np.ndarray
+    rewards: np.ndarray
+    endings: np.ndarray
+    state: np.ndarray
+
+
+class PredictsFrames(Protocol):
+    """A model of frames at work on B episodes in lockstep."""
+
+    def start(self, context: Context) -> np.ndarray:
+        """The state (B, n) from which the frame after the context's last is predicted."""
+
+    def step(self, state: np.ndarray, actions: np.ndarray) -> Predicted:
+        """State (B, n) and actions (B, A) in the game's ranges -> what comes next."""
+
+
+class FrameModel(Protocol):
+    """A model of the world in frames, as data: a forward model without a picture of its own for C.
+
+    V and M together are one (``models/pictured.py``), and so are networks that predict frames.
+    """
+
+    @property
+    def scores(self) -> bool:
+        """Whether it has learnt endings and rewards; where not, those it gives mean nothing."""
+
+    def predictor(self, batch: int) -> PredictsFrames:
+        """It at work, ``batch`` episodes at a time."""
 
 
 class ForwardModel(Protocol):

@@ -8,11 +8,13 @@ from functools import partial
 from types import FunctionType
 from typing import cast
 
+import numpy as np
+
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.plugins import is_plugin, load
 from worldmodels_repro.policies.agent import SeeingAgent
-from worldmodels_repro.policies.policy import EachEpisode
+from worldmodels_repro.policies.policy import EachEpisode, Player
 from worldmodels_repro.policies.random import Brownian, Held, RandomNetwork
 from worldmodels_repro.sections import Rollouts
 from worldmodels_repro.worlds.agent import Agent
@@ -51,10 +53,32 @@ def _with_a_v(agent: Agent | None) -> Agent:
     return agent
 
 
+def _scripted(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
+    scripted, (least, most) = scripted_player(game), settings.stochasticity
+
+    def player(rng: np.random.Generator) -> Player:
+        return scripted(rng, float(rng.uniform(least, most)))
+
+    return EachEpisode(player)
+
+
+def scripted_player(game: Game) -> Callable[[np.random.Generator, float], Player]:
+    """Who plays a game by rule: a generator and a share of random actions -> a player.
+
+    Raises:
+        UserError: nobody does.
+    """
+    if game.scripted is None:
+        raise UserError(f"{game.name} has no scripted player: ask for other rollouts.policies, "
+                        "e.g. held")
+    return game.scripted
+
+
 # Their order is part of every episode's seed: new rows go to the end.
 POLICIES: dict[str, MakePolicy] = {
     "network": _network, "brownian": _brownian, "held": _held, "controller": _controller,
     "candidates": _candidates,
+    "scripted": _scripted,
 }
 
 

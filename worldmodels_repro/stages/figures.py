@@ -32,6 +32,7 @@ from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import JudgedEpisode, Judgement, called
 from worldmodels_repro.report import judgement
 from worldmodels_repro.report.curves import memory_curves, vae_curves
+from worldmodels_repro.report.forward import forward_frames
 from worldmodels_repro.report.frames import dream_frames, reconstructions
 from worldmodels_repro.report.generations import generations
 from worldmodels_repro.report.latents import latents
@@ -65,6 +66,7 @@ FIGURES: dict[str, Drawing] = {
     "memory_curves": Drawing(memory_curves, draw_memory_curves),
     "predictions": Drawing(predictions, draw_predictions),
     "dream_frames": Drawing(dream_frames, draw_frame_rows),
+    "forward_frames": Drawing(forward_frames, draw_frame_rows),
     "generations": Drawing(generations, draw_generations),
     "learning": Drawing(learning, draw_learning),
     "evaluation": Drawing(judgement.table, draw_evaluation),

@@ -23,7 +23,7 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.strategy import load_spread
 from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.plugins import is_plugin
-from worldmodels_repro.policies.registry import POLICIES, policy_named
+from worldmodels_repro.policies.registry import POLICIES, policy_named, scripted_player
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import ManifestLine
@@ -80,6 +80,8 @@ def run(stage_run: Run) -> None:
     for policy in settings.policies:
         policy_named(policy)  # a user's own file is refused here, not by a worker
     earlier = _kept(settings.keep, stage_run.config.game)
+    if "scripted" in settings.policies:
+        scripted_player(game)
     folder = stage_run.begin("rollouts")
     if folder is None:
         return

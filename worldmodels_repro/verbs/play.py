@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare who plays what, and where it is shown."""
-    parser.add_argument("--world", choices=("real", "dream"), default="real",
-                        help="the game, or M's dream of it (default: real)")
+    parser.add_argument("--world", choices=("real", "dream", "forward"), default="real",
+                        help="the game, M's dream of it, or beside the game what a network that "
+                        "predicts frames makes of it (default: real)")
     parser.add_argument("--temperature", type=numbers.temperature, metavar="T",
                         help="of the dream (default: evolve.temperature)")
     player = parser.add_mutually_exclusive_group()
@@ -36,7 +37,7 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
 
     Args:
         stage_run: whose V, M and C.
-        world: ``real`` or ``dream``.
+        world: ``real``, ``dream`` or ``forward``.
         temperature: of the dream (None: as C evolved, or would).
         human: whether a person plays.
         gif: the ``.webp`` or ``.gif`` to write (None: none where there is a window).
@@ -59,7 +60,7 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
                         "e.g. --run logs/quick")
     stage_run = Run(stage_run.path, load_config(own))
     game = game_named(stage_run.config.game)
-    if temperature is not None and world == "real":
+    if temperature is not None and world != "dream":
         raise UserError("--temperature is the dream's: add --world dream")
     if human and not game.keys:
         raise UserError(f"{game.name} has no keys to play it with: leave --human out")
@@ -71,7 +72,7 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
                         "episode written as an animation")
     if seed is None:
         seed = episode_seed(stage_run.config.evaluate.seed,
-                            "evaluation" if world == "real" else "dream", 0)
+                            "dream" if world == "dream" else "evaluation", 0)
     scene, name = _scene(stage_run, world, temperature, human, seed)
     if not windowed:
         gif = gif or stage_run.path / "play" / f"{world}-{seed}.webp"
@@ -96,6 +97,8 @@ def _scene(stage_run: Run, world: str, temperature: float | None, human: bool,
     from worldmodels_repro.worlds.dream import load_dream
 
     config, path = stage_run.config, stage_run.path
+    if world == "forward":
+        return _forward_scene(stage_run, human, seed)
     agent = None if human else load_agent(path)
     name = "you" if agent is None else called(agent.origin)
     vision = vision_of(stage_run)
@@ -108,3 +111,21 @@ def _scene(stage_run: Run, world: str, temperature: float | None, human: bool,
     game = game_named(config.game)
     policy = None if agent is None else on_sight(agent)
     return GameScene(game, vision, policy, seed, game.max_steps), name
+
+
+def _forward_scene(stage_run: Run, human: bool, seed: int) -> tuple[Scene, str]:
+    """The game and the network's prediction; whoever gathers data acts, or a person."""
+    from worldmodels_repro.envs.registry import game_named
+    from worldmodels_repro.models.forward.predictor import load_frame_network
+    from worldmodels_repro.policies.registry import policy_named
+    from worldmodels_repro.storage import needed
+    from worldmodels_repro.watch.forward_scene import ForwardScene
+
+    config, path = stage_run.config, stage_run.path
+    needed(path / "forward" / "programs.npz", "forward")
+    network, game = load_frame_network(path, config.forward, config.game), game_named(config.game)
+    if human:
+        return ForwardScene(game, network, None, seed), "you"
+    name = "held" if game.scripted is None else "scripted"
+    policy = policy_named(name)(game, config.rollouts, None)
+    return ForwardScene(game, network, policy, seed), name

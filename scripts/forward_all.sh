@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Networks that predict frames: collect each game once, train every config, and compare them.
+#   bash scripts/forward_all.sh [OPTIONS]     # e.g. --set forward.steps=2000
+source "$(dirname "$0")/setup.sh"
+for game in pong cube_crash; do
+    worldmodels rollouts --config "configs/forward/$game.yaml" --run "logs/forward/$game" "$@"
+    runs=()
+    for config in "configs/forward/${game}"_*.yaml; do
+        run=logs/forward/$(basename "$config" .yaml)
+        mkdir -p "$run"
+        ln -sfn -t "$run" "../$game/rollouts"
+        worldmodels forward --config "$config" --run "$run" "$@"
+        worldmodels figures --run "$run"
+        runs+=("$run")
+    done
+    worldmodels bench "${runs[@]}" --out "logs/forward/$game/bench.json"
+done

@@ -1,0 +1,1 @@
+"""Networks that predict frames: a file each, trained by Keras, played without it."""

@@ -1,0 +1,58 @@
+"""Asset spatial RNN: three pictures are learnt, and a hidden state says where each of them is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from worldmodels_repro.models.forward.recurrence import RecurrentNetwork
+from worldmodels_repro.models.forward.sampling import translated
+from worldmodels_repro.sections import Forward
+
+ASSETS = 3
+
+
+class Assets(RecurrentNetwork):
+    """H -> a shift of each asset; the sum of all that is moved is the frame's logits.
+
+    At first an asset is the sign of a thing in its third of the field: left, middle, right; all
+    that it is, it learns.
+    """
+
+    def __init__(self, settings: Forward, actions: int):
+        super().__init__(settings, actions)
+        # Not zeros: at whole pixels a shift's gradient is 0.
+        self.theta = layers.Dense(2 * ASSETS, name="theta",
+                                  kernel_initializer=keras.initializers.RandomNormal(stddev=0.02))
+        self.pictures = Pictures(self.side)
+        self.first_built()
+
+    def draw(self, features: Any) -> Any:
+        """(N, H) -> logits (N, S, S, 3)."""
+        return self.pictures(ops.reshape(self.theta(features), (-1, ASSETS, 2)))
+
+
+class Pictures(layers.Layer):
+    """The assets (3, S, S, 3), and the ground (3,) that they are added to."""
+
+    def __init__(self, side: int):
+        super().__init__(name="assets")
+        self.side = side
+
+    def build(self, input_shape: Any) -> None:
+        """Create both."""
+        S, third = self.side, np.arange(self.side) * ASSETS // self.side
+        first = np.zeros((ASSETS, S, S, 3), np.float32)
+        for asset in range(ASSETS):
+            first[asset, S // 4:-S // 4, third == asset] = 1.0
+        self.pictures = self.add_weight(
+            name="pictures", shape=first.shape,
+            initializer=lambda shape, dtype=None: ops.convert_to_tensor(first, dtype))
+        self.ground = self.add_weight(name="ground", shape=(3,), initializer="zeros")
+
+    def call(self, shifts: Any) -> Any:
+        """Shifts (N, 3, 2) -> logits (N, S, S, 3)."""
+        return ops.sum(translated(self.pictures, shifts), axis=1) + self.ground
