@@ -13,7 +13,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from worldmodels_repro.envs.game import Frames, Game, Seen, resized
+from worldmodels_repro.envs.game import Frames, Game, Seen, of_choices, resized
 
 if sys.platform == "linux" and not any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))):
     # They draw into memory, but start SDL as a whole, which would complain of the missing display.
@@ -29,27 +29,14 @@ def _drawn_choices(env: gymnasium.Env[Any, Any]) -> Frames:
     return Seen(env, lambda state: resized(np.asarray(env.render())), np.argmax)
 
 
-def _of_choices(choices: int) -> dict[str, Any]:
-    """What a game of so many choices has in common with the others."""
-    return {"choices": np.eye(choices, dtype=np.float32), "frames": _drawn_choices,
-            "taken": _one_of, "low": np.full(choices, -1.0, np.float32),
-            "high": np.ones(choices, np.float32)}
-
-
-def _one_of(actions: np.ndarray) -> np.ndarray:
-    """Actions (..., n) -> 1 for the largest number, 0 for the others."""
-    chosen: np.ndarray = np.eye(actions.shape[-1], dtype=np.float32)[actions.argmax(axis=-1)]
-    return chosen
-
-
 GAMES = (
     Game(
-        name="cart_pole", judge_id="CartPole-v1", state=4, **_of_choices(2),
+        name="cart_pole", judge_id="CartPole-v1", state=4, frames=_drawn_choices, **of_choices(2),
         first_action="push to the left", solved=475.0, max_steps=500,
         keys={"left": (1.0, 0.0), "right": (0.0, 1.0)}, fps=50,
     ),
     Game(
-        name="acrobot", judge_id="Acrobot-v1", state=6, **_of_choices(3),
+        name="acrobot", judge_id="Acrobot-v1", state=6, frames=_drawn_choices, **of_choices(3),
         first_action="torque to the left", solved=-100.0, max_steps=500,
         keys={"left": (1.0, 0.0, 0.0), "up": (0.0, 1.0, 0.0), "right": (0.0, 0.0, 1.0)}, fps=15,
     ),
@@ -59,7 +46,8 @@ GAMES = (
         solved=-200.0, max_steps=200, keys={"left": (2.0,), "right": (-2.0,)}, fps=30,
     ),
     Game(
-        name="lunar_lander", judge_id="LunarLander-v3", state=8, **_of_choices(4),
+        name="lunar_lander", judge_id="LunarLander-v3", state=8, frames=_drawn_choices,
+        **of_choices(4),
         first_action="no engine", solved=200.0, max_steps=1000,
         keys={"left": (0.0, 1.0, 0.0, 0.0), "up": (0.0, 0.0, 1.0, 0.0),
               "right": (0.0, 0.0, 0.0, 1.0)}, fps=50,

@@ -159,6 +159,17 @@ class Game:
                               max_episode_steps=self.max_steps)
 
 
+def one_of(actions: np.ndarray) -> np.ndarray:
+    """Actions (..., n) of a game of n choices -> 1 for the one that is taken, 0 for the others."""
+    return np.eye(actions.shape[-1], dtype=np.float32)[actions.argmax(axis=-1)]
+
+
+def of_choices(count: int) -> dict[str, Any]:
+    """What the rows of games of so many choices have in common: the largest number chooses."""
+    return {"choices": np.eye(count, dtype=np.float32), "taken": one_of,
+            "low": np.full(count, -1.0, np.float32), "high": np.ones(count, np.float32)}
+
+
 def resized(picture: np.ndarray) -> np.ndarray:
     """A picture (H, W, 3) uint8 as V sees it, (64, 64, 3): each pixel the mean over its area."""
     return cv2.resize(np.asarray(picture, np.uint8), (SIDE, SIDE), interpolation=cv2.INTER_AREA)

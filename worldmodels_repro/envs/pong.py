@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldmodels_repro.envs.small import FIELD, WHITE, SmallGame, cover, one_of, white_place
+from worldmodels_repro.envs.game import one_of
+from worldmodels_repro.envs.small import FIELD, WHITE, SmallGame, cover, white_place
 
 WIDE, TALL = 5, 15  # of a paddle
 BALL = 1.0  # half of the ball's side
@@ -111,4 +112,4 @@ def keys() -> dict[str, tuple[float, ...]]:
 
 
 def _action(choice: int) -> np.ndarray:
-    return np.asarray(one_of(np.eye(9)[choice]))
+    return one_of(np.eye(9)[choice])

@@ -17,7 +17,7 @@ from worldmodels_repro.envs import (
     small,
     take_cover,
 )
-from worldmodels_repro.envs.game import Frames, Game, Renderer, Seen
+from worldmodels_repro.envs.game import Frames, Game, Renderer, Seen, of_choices
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.plugins import named
 
@@ -91,9 +91,7 @@ GAMES: dict[str, Game] = {game.name: game for game in (
         judge_id="worldmodels/Pong-v0",
         frames=_choices,
         first_action="both paddles stay",
-        low=np.full(9, -1.0, np.float32),
-        high=np.ones(9, np.float32),
-        taken=small.one_of,
+        **of_choices(9),
         mirrored=pong.mirrored,
         scripted=pong.Follower,
         place=small.white_place,
@@ -108,9 +106,7 @@ GAMES: dict[str, Game] = {game.name: game for game in (
         judge_id="worldmodels/CubeCrash-v0",
         frames=_choices,
         first_action="stay",
-        low=np.full(3, -1.0, np.float32),
-        high=np.ones(3, np.float32),
-        taken=small.one_of,
+        **of_choices(3),
         mirrored=lambda actions: actions[..., [0, 2, 1]],
         scripted=cube_crash.Steerer,
         place=small.white_place,

@@ -88,8 +88,3 @@ def white_place(frames: np.ndarray) -> np.ndarray:
     total = weight.sum(axis=(-2, -1))
     return np.stack([(weight.sum(axis=-2) * at).sum(axis=-1) / total,
                      (weight.sum(axis=-1) * at).sum(axis=-1) / total], axis=-1)
-
-
-def one_of(actions: np.ndarray) -> np.ndarray:
-    """Actions (..., A) of a game of A choices -> the one that is taken, 1, and 0 elsewhere."""
-    return np.eye(actions.shape[-1], dtype=np.float32)[actions.argmax(axis=-1)]
