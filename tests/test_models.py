@@ -195,6 +195,23 @@ def test_a_cpu_without_bfloat16_trains_in_float32(monkeypatch: pytest.MonkeyPatc
     assert training.usable_precision("mixed_bfloat16") == "mixed_bfloat16"
 
 
+@pytest.mark.parametrize(("there", "here"), [((), (3, 9)), ((3, 9), ()), ((3, 9), (3, 9))])
+def test_an_m_starts_from_one_with_or_without_foresight(tmp_path: Path, there: tuple[int, ...],
+                                                        here: tuple[int, ...]) -> None:
+    from worldmodels_repro.training.loop import start_from
+
+    earlier, later = (compiled_mdn_rnn(Memory(units=8, done=True, foresight=horizons), 4, 1, seed)
+                      for seed, horizons in ((1, there), (2, here)))
+    fresh = weights_of(later)
+    (tmp_path / "memory").mkdir()
+    save_weights(tmp_path / "memory" / "weights.npz", earlier)
+    start_from(later, "memory", str(tmp_path))
+    given, kept = weights_of(later), load_weights(tmp_path / "memory" / "weights.npz")
+    assert given.keys() == fresh.keys()
+    for name, array in given.items():
+        np.testing.assert_array_equal(array, kept[name] if name in kept else fresh[name])
+
+
 def test_a_v_without_its_decoder_is_nothing_to_start_from() -> None:
     from worldmodels_repro.training.loop import start_from
 

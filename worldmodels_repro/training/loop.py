@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.models.weights import load_weights, save_weights, set_weights
+from worldmodels_repro.models.weights import load_weights, save_weights, set_weights, weights_of
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import load_csv, save_csv
@@ -89,6 +89,8 @@ def fit(run: Run, stage: str, model: Any, course: Course, data: str) -> list[Row
 def start_from(model: Any, stage: str, start: str | None) -> None:
     """Give a model the weights that the stage left in another run's folder, if one is named.
 
+    M's foresight, which is for training alone, starts anew where that run's M has none.
+
     Raises:
         UserError: there are none, or they do not fit.
     """
@@ -99,4 +101,8 @@ def start_from(model: Any, stage: str, start: str | None) -> None:
     if stage == "vae" and not any(name.startswith("decoder/") for name in weights):
         raise UserError(f"{path} was kept without V's decoder: make that run anew under another "
                         "--run, e.g. logs/mine, and type --set vae.start=logs/mine")
-    set_weights(model, weights, str(path))
+    heads = {name: array for name, array in weights_of(model).items()
+             if name.startswith("foresight/")}
+    rest = {name: array for name, array in weights.items()
+            if name in heads or not name.startswith("foresight/")}
+    set_weights(model, heads | rest, str(path))
