@@ -79,6 +79,7 @@ def test_letters_are_written_on_doom_s_screen() -> None:
     assert 500 < white.sum() < 8000 and rows[0] > 30 and rows[-1] < 120
 
 
+@pytest.mark.slow  # whole episodes of the original game, in five worlds
 def test_all_of_a_game_s_worlds_are_judged(tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("rollouts", "latents"))

@@ -122,7 +122,8 @@ def test_an_experiment_makes_once_what_agrees_and_survives_a_copy(tiny_run: Path
                                                                   tmp_path: Path) -> None:
     place = tmp_path / "x"
     shutil.copytree(tiny_run, place / "sigma=0.1" / "seed-1")
-    result = command("all", TINY, "--run", place, "--grid", SIGMAS, "--until", "evaluate")
+    result = command("all", TINY, "--run", place, "--seeds", 1, "--grid", SIGMAS, "--until",
+                     "evaluate")
     assert result.returncode == 0, result.stderr
     assert "with the rollouts, vae, latents, memory of another" in result.stdout
     assert "sigma=0.3 - " in result.stdout and "P(improvement)" in result.stdout
@@ -201,6 +202,20 @@ def test_groups_by_hand(tmp_path: Path) -> None:
         difference["ci95"][1] < 12
     assert difference["improvement"] > 0.95 and two["ci95"][0] < one["ci95"][1]
     assert "better" in text(table) and "one seed" not in text(table)
+
+
+def test_runs_are_found_by_cell_and_seed_and_last_pass(tmp_path: Path) -> None:
+    for place in ("a/sigma=1", "a/sigma=2/seed-10", "a/sigma=2/seed-9/pass-1",
+                  "a/sigma=2/seed-9/pass-2", "b", "b/seed-1", "c/pass-1"):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / "config.yaml").touch()
+
+    def found(name: str) -> list[list[str]]:
+        return [[str(run.relative_to(tmp_path)) for run in runs]
+                for runs in runs_in(tmp_path / name).values()]
+
+    assert found("a") == [["a/sigma=1"], ["a/sigma=2/seed-9/pass-2", "a/sigma=2/seed-10"]]
+    assert (found("b"), found("c")) == ([["b/seed-1"]], [["c/pass-1"]])
 
 
 def test_noise_and_single_seeds_are_called_so(tmp_path: Path) -> None:

@@ -90,7 +90,8 @@ def _killed_after(evaluations: int, config: Path, run: Path) -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("text", [DQN, TD3], ids=["dqn", "td3"])
+@pytest.mark.parametrize("text", [
+    DQN, pytest.param(TD3, marks=pytest.mark.slow)], ids=["dqn", "td3"])
 def test_a_killed_run_ends_like_one_that_was_never_killed(tmp_path: Path, text: str,
                                                           request: Any) -> None:
     config, run = _config(tmp_path, text), tmp_path / "killed"

@@ -301,7 +301,7 @@ def test_dqn_learns_the_values_of_a_chain() -> None:
     np.testing.assert_array_equal(scores[[1, 3]], [2.0, 0.0])  # second: 1 is best
 
 
-@pytest.mark.parametrize("times", [3, 120])
+@pytest.mark.parametrize("times", [3, pytest.param(120, marks=pytest.mark.slow)])
 def test_td3_learns_as_many_updates_in_blocks_as_one_by_one(times: int) -> None:
     from worldmodels_repro.learning.td3 import TD3
 

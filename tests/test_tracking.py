@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
@@ -157,6 +158,7 @@ def test_tensorboard_forgets_steps_that_are_told_anew(tmp_path: Path) -> None:
             for step, value in values.items():
                 trackers.log({"loss": value}, step)
         (run / "vae" / "trackers.json").unlink()  # as after a sitting of an older version
+        time.sleep(1.1)  # their order is that of the seconds in the files' names
     assert _tensorboard(run) == [(1, 5.0), (2, 8.0)]
 
 

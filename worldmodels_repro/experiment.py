@@ -4,8 +4,8 @@
 
     logs/<name>/seed-1/                  each an ordinary run
     logs/<name>/seed-2/
-    logs/<name>/sigma=0.1/seed-1/        ... with --grid evolve.sigma=0.1,0.2
-    logs/<name>/sigma=0.2/seed-1/
+    logs/<name>/sigma=0.1/               ... with --grid evolve.sigma=0.1,0.2
+    logs/<name>/sigma=0.1/seed-1/        ... with both
     logs/<name>/pass-1/                  a config of several passes; pass-2 goes on from pass-1
     logs/<name>/seed-1/pass-1/           ... over several seeds
 
@@ -135,19 +135,28 @@ def runs_in(folder: Path) -> dict[str, list[Path]]:
     Raises:
         UserError: there is none.
     """
-    if (folder / "config.yaml").exists():
-        return {str(folder): [folder]}
-    if last := _last_pass(folder):
-        return {str(folder): [last]}
-    groups: dict[str, list[Path]] = {}
-    for seed in sorted(folder.glob("**/seed-*"), key=_order):
-        run = seed if (seed / "config.yaml").exists() else _last_pass(seed)
-        if run is not None:
-            groups.setdefault(str(seed.parent), []).append(run)
+    groups = _groups(folder)
     if not groups:
         raise UserError(f"{folder} holds no run (no config.yaml) and no seed-1, seed-2, ...: name "
                         "a run folder, or an experiment's")
     return groups
+
+
+def _groups(folder: Path) -> dict[str, list[Path]]:
+    seeds = [run for seed in sorted(folder.glob("seed-*"), key=_order)
+             if (run := _run_at(seed)) is not None]
+    groups = {str(folder): seeds} if seeds else {}
+    for cell in sorted(folder.glob("*=*")):
+        groups |= _groups(cell)
+    # An experiment may lie in the folder of a run of the same config.
+    if not groups and (run := _run_at(folder)) is not None:
+        return {str(folder): [run]}
+    return groups
+
+
+def _run_at(folder: Path) -> Path | None:
+    """The run that a folder is, or that its passes come to."""
+    return folder if (folder / "config.yaml").exists() else _last_pass(folder)
 
 
 def _last_pass(folder: Path) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -127,6 +128,7 @@ def game_named(name: str) -> Game:
     Raises:
         UserError: there is none.
     """
-    name, plus, change = name.partition("+")
-    game = named(name, GAMES, "game", Game)
-    return game.with_change(change) if plus else game
+    changed_one = re.fullmatch(r"(.+)\+(\w+)", name)
+    if changed_one is None:
+        return named(name, GAMES, "game", Game)
+    return game_named(changed_one[1]).with_change(changed_one[2])

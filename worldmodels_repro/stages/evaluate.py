@@ -38,14 +38,14 @@ def run(stage_run: Run) -> None:
     """Judge the agent and a uniformly random policy, and write ``evaluation.json``."""
     config = stage_run.config
     settings = config.evaluate
-    game = game_named(config.game if settings.changed is None
-                      else f"{config.game}+{settings.changed}")
+    name = config.game if settings.changed is None else f"{config.game}+{settings.changed}"
+    game = game_named(name)
     game.require("original")
     folder = stage_run.begin("evaluate")
     if folder is None:
         return
     agent = load_agent(stage_run.path)
-    body = replace(agent.body, game=game.name)
+    body = replace(agent.body, game=name)
     log = folder / "episodes.jsonl"
     played = load_json_lines(log, Score)
 
@@ -79,7 +79,7 @@ def run(stage_run: Run) -> None:
                     stage_run.checkpoint("evaluate")
         seeds = waiting("random", settings.random_episodes)
         if seeds:
-            with Pool(partial(PlaysRandomly, game.name), config.evolve.workers,
+            with Pool(partial(PlaysRandomly, name), config.evolve.workers,
                       config.evolve.hang_after) as pool:
                 for seed, (score, steps) in zip(seeds, pool.map(seeds), strict=True):
                     keep("random", seed, score, steps)

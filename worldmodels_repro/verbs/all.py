@@ -18,7 +18,7 @@ from types import FrameType
 
 from worldmodels_repro.config import load_config
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.experiment import members, seeds_of, share
+from worldmodels_repro.experiment import members, runs_in, seeds_of, share
 from worldmodels_repro.pipeline import STAGES, Stage
 from worldmodels_repro.pool import ranks
 from worldmodels_repro.run import stages_of
@@ -98,7 +98,7 @@ def _experiment(commands: Commands, stages: list[Stage], folder: Path, config: s
             return code
     if all(stage.name != "evaluate" for stage in stages):
         return 0
-    if len({member.run.path.parent for member in found}) > 1 or (seeds and len(seeds) > 1):
+    if sum(map(len, runs_in(folder).values())) > 1:
         return commands.do(["compare", str(folder)])
     return commands.do(["results", "--run", str(found[-1].run.path)])
 

@@ -76,6 +76,8 @@ def _kind(field: dict[str, Any]) -> str:
         return "path/to/file.py:NAME"
     if field["type"] == "array":
         return f"list of {_kind(field['items'])}"
+    if field.get("additionalProperties") is True:
+        return "mapping of settings"
     if field["type"] == "object":
         return f"({_kind(field['propertyNames'])}): {_kind(field['additionalProperties'])}"
     bounds = [f"{sign} {field[name]:g}" for name, sign in (
