@@ -139,6 +139,7 @@ def generations(aws: Aws, bucket: str) -> int:
     return len(body.read().splitlines()) - 1
 
 
+@pytest.mark.slow  # two machines are set up
 def test_a_spot_machine_is_taken_and_another_goes_on_with_the_same_numbers(
         aws: Aws, terminal: Terminal, checkout: Path, tiny_run: Path, tmp_path: Path) -> None:
     bucket = terminal.done("up", "--ssh-cidr", "203.0.113.7/32").split("s3://")[1].split("/")[0]

@@ -203,6 +203,7 @@ def test_a_run_keeps_what_was_typed_and_how_it_ended(tiny_run: Path, tmp_path: P
 
 # --- all ---
 
+@pytest.mark.slow  # films and a sample of whole episodes
 def test_all_runs_every_stage_and_prints_the_results(tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from worldmodels_repro import pool
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.strategy import Strategy, spread
 from worldmodels_repro.pool import Pool
@@ -75,6 +76,15 @@ def test_a_search_starts_where_another_had_come_to() -> None:
     expected = root @ root.T * 0.2**2 / np.mean(np.diag(root @ root.T))
     np.testing.assert_allclose(np.cov(drawn.T), expected, atol=0.08 * np.abs(expected).max())
     assert np.sqrt(drawn.var(0).mean()) == pytest.approx(0.2, rel=0.03)
+
+
+def test_pools_in_the_same_ranks_are_prepared_in_any_order(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    there: dict[int, Any] = {0: abs}
+    monkeypatch.setattr(pool, "_workers", there)
+    pool._prepare(2, lambda: str, frozenset({1, 2}))  # pool 0 is closed, pool 1 not yet here
+    pool._prepare(1, lambda: int, frozenset({1}))
+    assert there == {1: int, 2: str}
 
 
 def test_fitness_is_the_mean_of_the_worst_share() -> None:

@@ -185,6 +185,7 @@ def test_controllers_of_other_shapes_evolve(tiny_run: Path, tmp_path: Path, inpu
     assert load_npz(run / "evolve" / "agent.npz")["weights"].shape == (features * 5 + 5 + 18,)
 
 
+@pytest.mark.slow  # three evolutions
 def test_a_budget_of_steps_ends_an_evolution_and_more_goes_on(tiny_run: Path, tmp_path: Path,
                                                               ) -> None:
     run = _without(tiny_run, tmp_path / "run", "evolve", "evaluate")
@@ -226,6 +227,7 @@ def test_the_agent_collects_rollouts(tiny_run: Path, tmp_path: Path) -> None:
     assert [line["policy"] for line in lines] == ["controller"] * 2
 
 
+@pytest.mark.slow  # three evolutions, in two worlds
 def test_the_game_is_played_by_those_that_dream_best(tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("evolve", "evaluate"))

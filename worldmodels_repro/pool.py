@@ -195,7 +195,8 @@ _workers: dict[int, Callable[[Any], Any]] = {}
 
 def _prepare(number: int, make_worker: Callable[[], Callable[[Any], Any]],
              still_open: frozenset[int]) -> None:
-    for gone in _workers.keys() - still_open:
+    # Later pools may have been prepared before this one: MPI keeps no order between them.
+    for gone in [there for there in _workers if there < number and there not in still_open]:
         del _workers[gone]
     if not _workers:
         # Ctrl-C is the parent's to answer: it ends the workers itself.
