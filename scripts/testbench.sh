@@ -3,9 +3,7 @@
 # logs/testbench/NAME/seed-N.  bash scripts/testbench.sh [NAME...]     SEEDS="1 2" for others
 source "$(dirname "$0")/setup.sh"
 [ $# -gt 0 ] || set -- CP_basic AB_basic LL_basic
+seeds=${SEEDS:-1 2 3 4 5}
 for name; do
-    for seed in ${SEEDS:-1 2 3 4 5}; do
-        worldmodels all "testbench/$name" --run "logs/testbench/$name/seed-$seed" \
-            --set "seed=$seed"
-    done
+    worldmodels all "testbench/$name" --run "logs/testbench/$name" --seeds "${seeds// /,}"
 done

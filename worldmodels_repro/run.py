@@ -241,6 +241,19 @@ def open_run(config_path: str | Path | None, run_path: Path | None, overrides: l
         raise
 
 
+def load_run(folder: Path) -> Run:
+    """A run that is there, with its own settings.
+
+    Raises:
+        UserError: the folder holds none.
+    """
+    own = folder / "config.yaml"
+    if not own.exists():
+        raise UserError(f"{folder} holds no run (no config.yaml): name a run folder, "
+                        "e.g. logs/carracing")
+    return Run(folder, load_config(own))
+
+
 def _mirrored(run_path: Path, remote: str, stage: str) -> Mirror:
     from worldmodels_repro.remote.mirror import Mirror  # boto3 is slow to import
 

@@ -16,12 +16,11 @@ from worldmodels_repro.article import WEB
 from worldmodels_repro.article.build import KERNEL
 from worldmodels_repro.article.engine import engine_of, pack
 from worldmodels_repro.article.sections import SECTIONS, Section, Source, temperatures
-from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.report.sample import load_sample, sample_file, write_sample
-from worldmodels_repro.run import Run
+from worldmodels_repro.run import Run, load_run
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import Arrays, load_npz, write_atomically
 
@@ -38,7 +37,7 @@ def write_article(folders: list[Path]) -> Path:
     Raises:
         UserError: one of them is no run folder.
     """
-    runs = [_run(folder) for folder in folders]
+    runs = [load_run(folder) for folder in folders]
     page = article(runs)
     path = runs[0].path / "report" / "index.html"
     write_atomically(path, lambda file: file.write(page))
@@ -80,14 +79,6 @@ def article(runs: list[Run]) -> bytes:
         contents=contents, cover=cover, sections="\n".join(others),
         about=json.dumps(told).replace("<", "\\u003c"),
         kernel=_base64(KERNEL.read_bytes()) if about else "", data=_base64(data)).encode()
-
-
-def _run(folder: Path) -> Run:
-    own = folder / "config.yaml"
-    if not own.exists():
-        raise UserError(f"{folder} holds no run (no config.yaml): name a run folder, "
-                        "e.g. --run logs/carracing_dream")
-    return Run(folder, load_config(own))
 
 
 def _alive(run: Run) -> tuple[Arrays, dict[str, Any] | None, str, str]:

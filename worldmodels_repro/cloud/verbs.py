@@ -32,6 +32,7 @@ from worldmodels_repro.cloud.observe import status as read_status
 from worldmodels_repro.cloud.prices import DISK_GIB, load_prices
 from worldmodels_repro.cloud.rates import load_rates
 from worldmodels_repro.cloud.source import Source, describe_source, send_source
+from worldmodels_repro.config import Config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.experiment import seeds_of
 
@@ -61,20 +62,19 @@ def up(words: Words) -> Lines:
 
 def launch(words: Words) -> Lines:
     """Rent a machine for a stage, or for each seed of an experiment one."""
-    asked_config(words)
+    config = asked_config(words)
     run = words.run or Path(words.config).stem
     if words.seeds is None:
-        yield from _launch(words, run)
+        yield from _launch(words, config, run)
         return
     seeds = seeds_of(words.seeds)
     for seed in seeds:
-        own = {**vars(words), "set": [*words.set, f"seed={seed}"]}
-        yield from _launch(Words(**own), f"{run}/seed-{seed}")
+        own = Words(**{**vars(words), "set": [*words.set, f"seed={seed}"]})
+        yield from _launch(own, asked_config(own), f"{run}/seed-{seed}")
     yield f"{len(seeds)} machines: hours and dollars above are each one's"
 
 
-def _launch(words: Words, run: str) -> Lines:
-    config = asked_config(words)
+def _launch(words: Words, config: Config, run: str) -> Lines:
     kind, prices = kind_of(words.stage), load_prices()
     account = None if words.dry_run else Account(words.project, words.region)
     found = None if account is None else stack.require(account)

@@ -9,10 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from worldmodels_repro.config import load_config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.report import judgement, milestones
-from worldmodels_repro.run import Run
+from worldmodels_repro.run import Run, load_run
 from worldmodels_repro.statistics import improvement, interquartile_mean, resampled
 from worldmodels_repro.tables import Comparison, Difference, Group, Reached, SeedCurve
 
@@ -33,7 +32,7 @@ def comparison(groups: Mapping[str, Sequence[Path]]) -> Comparison:
         UserError: fewer than two runs, one that is not judged, several games, or runs in a group
             that differ in more than their seed.
     """
-    runs = {name: [_opened(path) for path in paths] for name, paths in groups.items()}
+    runs = {name: [load_run(path) for path in paths] for name, paths in groups.items()}
     flat = [run for members in runs.values() for run in members]
     if len(flat) < 2:
         raise UserError("comparing takes two runs or more: name another, or an experiment's "
@@ -95,10 +94,6 @@ def _milestones(table: Comparison, width: int) -> list[str]:
               f"{row['core_hours']:12.2f}" for group, row in rows)]
 
 
-def _opened(path: Path) -> Run:
-    return Run(path, load_config(path / "config.yaml"))
-
-
 def _refuse_unlike(runs: Sequence[Run]) -> None:
     first = runs[0].settings("evolve")
     for run in runs[1:]:
@@ -115,16 +110,21 @@ def _group(name: str, runs: Sequence[Run], scores: Sequence[Mapping[int, float]]
     seeds = [np.array(list(row.values())) for row in scores]
     pooled = np.concatenate(seeds)
     means = [float(row.mean()) for row in seeds]
-    draws = _bootstrap(lambda rng: resampled(seeds, rng))
+
+    def again(rng: np.random.Generator) -> tuple[float, float]:
+        drawn = resampled(seeds, rng)
+        return float(drawn.mean()), float(interquartile_mean(drawn))
+
+    draws = np.array(_bootstrap(again))
     return {
         "name": name, "runs": [str(run.path) for run in runs],
         "seeds": [run.config.seed for run in runs], "episodes": len(pooled),
         "means": [round(mean, 3) for mean in means],
         "mean": round(float(pooled.mean()), 3),
-        "ci95": _interval([float(draw.mean()) for draw in draws]),
+        "ci95": _interval(draws[:, 0]),
         "median": round(median(means), 3),
         "iqm": round(float(interquartile_mean(pooled)), 3),
-        "iqm_ci95": _interval([float(interquartile_mean(draw)) for draw in draws]),
+        "iqm_ci95": _interval(draws[:, 1]),
         "worst": round(min(means), 3),
         "lowest": round(float(pooled.min()), 3),
         "percentile": round(float(np.percentile(pooled, 1)), 3),

@@ -24,7 +24,6 @@ from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.weights import load_weights, set_weights
-from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import ManifestLine
 from worldmodels_repro.run import Run
 from worldmodels_repro.sections import Forward
@@ -32,6 +31,7 @@ from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import Means
 from worldmodels_repro.storage import Arrays, load_json_lines, save_npz
 from worldmodels_repro.training.quiet import import_keras_quietly
+from worldmodels_repro.training.windows import StepsOnWindows
 
 KEPT = 100  # held-out episodes whose beginnings are kept, for dreams to start from
 
@@ -75,28 +75,24 @@ def run(stage_run: Run) -> None:
                      best_val_loss=min(row["val_loss"] for row in history))
 
 
-class Steps:
+class Steps(StepsOnWindows):
     """A :class:`training.loop.Course` of windows of frames; a round ends with a validation."""
 
-    unit, counted = "step", (1, "steps")
+    counts = "next_valid"
+    digits = 6
 
     def __init__(self, settings: Forward, training: Clips, validation: Clips, seed: int):
-        self.total, self.every = settings.steps, settings.validate_every
-        self._settings, self._seed = settings, seed
-        self._training, self._validation = training, validation
+        super().__init__(settings, training, seed)
+        self._settings, self._validation = settings, validation
 
-    def train(self, model: Any, done: int, until: int, progress: Progress) -> dict[str, Any]:
-        """Gradient steps ``done`` to ``until``."""
-        settings, means, rate = self._settings, Means(), 0.0
-        for step in range(done, until):
-            rate = settings.learning_rate / (1 + step // settings.divide_every)
-            model.optimizer.learning_rate = rate
-            model.seed_dropout(self._seed, step)
-            inputs, targets = self._training.batch(settings.batch, generator(self._seed, step))
-            logs = model.train_on_batch(inputs, targets, return_dict=True)
-            means.add(logs, targets["next_valid"].sum())
-            progress.add(1, f"loss {float(logs['loss']):.4f}")
-        return {"learning_rate": rate, **means.rounded(6)}
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        return self._settings.learning_rate / (1 + step // self._settings.divide_every)
+
+    def prepared(self, inputs: Any, model: Any, step: int) -> Any:
+        """A step's inputs; what the model leaves out comes from the step's number, too."""
+        model.seed_dropout(self._seed, step)
+        return inputs
 
     def validate(self, model: Any) -> dict[str, Any]:
         """Held-out losses, of the same windows and steps every time."""

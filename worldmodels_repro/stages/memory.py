@@ -22,7 +22,6 @@ from worldmodels_repro.data.episodes import (
 from worldmodels_repro.data.sequences import Batch, Sequences
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.models.mdn_rnn.imagination import kept
-from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
 from worldmodels_repro.sections import Memory
 from worldmodels_repro.seeds import episode_seed, generator
@@ -30,6 +29,7 @@ from worldmodels_repro.statistics import Means
 from worldmodels_repro.storage import save_npz
 from worldmodels_repro.training.quiet import import_keras_quietly
 from worldmodels_repro.training.rates import cooled, decayed
+from worldmodels_repro.training.windows import StepsOnWindows
 
 
 def run(stage_run: Run) -> None:
@@ -76,32 +76,20 @@ def run(stage_run: Run) -> None:
                         if name in best_row})
 
 
-class Windows:
+class Windows(StepsOnWindows):
     """A :class:`training.loop.Course` of windows of episodes; a round ends with a validation."""
 
-    unit, counted = "step", (1, "steps")
-
     def __init__(self, settings: Memory, training: Sequences, validation: Sequences, seed: int):
-        self.total, self.every = settings.steps, settings.validate_every
-        self._settings, self._seed = settings, seed
-        self._training, self._validation = training, validation
+        super().__init__(settings, training, seed)
+        self._settings, self._validation = settings, validation
 
-    def train(self, model: Any, done: int, until: int, progress: Progress) -> dict[str, Any]:
-        """Gradient steps ``done`` to ``until``."""
-        settings, means, rate = self._settings, Means(), 0.0
-        for step in range(done, until):
-            rate = cooled(decayed(settings.learning_rate, settings.decay,
-                                  settings.min_learning_rate, step),
-                          settings.cool, step / self.total)
-            model.optimizer.learning_rate = rate
-            inputs, targets = self._training.batch(settings.batch, generator(self._seed, step))
-            logs = model.train_on_batch(self._lacking(inputs, model, step), targets,
-                                        return_dict=True)
-            means.add(logs, targets["valid"].sum())
-            progress.add(1, f"loss {float(logs['loss']):.4f}")
-        return {"learning_rate": rate, **means.rounded(5)}
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        settings = self._settings
+        return cooled(decayed(settings.learning_rate, settings.decay, settings.min_learning_rate,
+                              step), settings.cool, step / self.total)
 
-    def _lacking(self, inputs: np.ndarray, model: Any,
+    def prepared(self, inputs: np.ndarray, model: Any,
                  step: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Inputs without the part of z and h that each window does without."""
         share = self._settings.dropout

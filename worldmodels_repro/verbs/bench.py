@@ -38,21 +38,16 @@ def run(runs: list[Path], episodes: int = 100, out: Path | None = None) -> None:
     Raises:
         UserError: a run has nothing to judge, or is of another game.
     """
-    from worldmodels_repro.config import load_config
     from worldmodels_repro.envs.registry import game_named
     from worldmodels_repro.policies.registry import policy_named
     from worldmodels_repro.records import Bench
     from worldmodels_repro.report import horizons as report
+    from worldmodels_repro.run import load_run
     from worldmodels_repro.seeds import episode_seed
     from worldmodels_repro.storage import save_json
     from worldmodels_repro.truth.horizons import HORIZONS, SEEN, bench, held_out
 
-    configs = {}
-    for path in runs:
-        if not (path / "config.yaml").exists():
-            raise UserError(f"{path} holds no run (no config.yaml): name run folders, "
-                            "e.g. logs/pong_rnn_deconv")
-        configs[path] = load_config(path / "config.yaml")
+    configs = {path: load_run(path).config for path in runs}
     first = configs[runs[0]]
     other = next((path for path in runs if configs[path].game != first.game), None)
     if other is not None:

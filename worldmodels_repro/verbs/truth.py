@@ -6,7 +6,8 @@ What it finds is written to ``truth/truth.json`` in the run folder.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +40,14 @@ def run(stage_run: Run, only: str | None = None, episodes: int = 100,
     """
     from worldmodels_repro.storage import save_json
 
+    measures: dict[str, Callable[[], list[Any]]] = {
+        "vision": partial(_vision, stage_run, episodes),
+        "leads": partial(_leads, stage_run, episodes, players),
+        "scores": partial(_scores, stage_run, episodes)}
     found: dict[str, Any] = {}
     for part in PARTS if only is None else (only,):
         try:
-            found[part] = (_leads(stage_run, episodes, players) if part == "leads"
-                           else _MEASURE[part](stage_run, episodes))
+            found[part] = measures[part]()
         except UserError as error:
             if only is not None:
                 raise
@@ -144,6 +148,3 @@ def _game(stage_run: Run) -> Any:
     from worldmodels_repro.envs.registry import game_named
 
     return game_named(stage_run.config.game)
-
-
-_MEASURE = {"vision": _vision, "scores": _scores}
