@@ -102,6 +102,7 @@ def test_what_is_not_there_is_named(tiny_run: Path, options: dict[str, Any], sai
         gymnasium.make("worldmodels/Dream-v0", **({"run": tiny_run} | options))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("stable_baselines3") is None,
                     reason="stable-baselines3 is not installed: pip install -e '.[sb3]'")
 def test_stable_baselines3_trains_in_it(tiny_run: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_restored_strategy_asks_for_the_same_candidates(
     np.testing.assert_array_equal(whole.mean, resumed.mean)
 
 
-@pytest.mark.parametrize("diagonal", [False, True])
+@pytest.mark.parametrize("diagonal", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_candidates_elsewhere_are_those_that_it_would_ask_for(diagonal: bool) -> None:
     strategy = Strategy(np.zeros(6), 0.5, 12, seed=4, diagonal=diagonal)
     for _ in range(30):  # a long ellipse, so that the covariance says something

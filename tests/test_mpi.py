@@ -29,7 +29,7 @@ def _copy(tiny_run: Path, target: Path) -> Path:
         "evolve", "evaluate", "figures")))
 
 
-@pytest.mark.parametrize("ranks", [2, 5])
+@pytest.mark.parametrize("ranks", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_numbers_do_not_depend_on_ranks(tiny_run: Path, tmp_path: Path, ranks: int) -> None:
     run = _copy(tiny_run, tmp_path / "run")
     done = subprocess.run([MPIRUN, "-n", str(ranks), *STAGE, "evolve", "--config", TINY, "--run",
@@ -178,6 +178,7 @@ def two_hosts(tmp_path: Path) -> Iterator[Path]:
             subprocess.run(["ip", "netns", "del", host], capture_output=True)
 
 
+@pytest.mark.slow
 def test_over_two_hosts(two_hosts: Path, tiny_run: Path) -> None:
     run = _copy(tiny_run, two_hosts / "run")
     launcher, hosts = two_hosts / "launcher", two_hosts / "hosts"

@@ -104,6 +104,7 @@ def test_more_episodes_go_on_from_those_there(tiny_run: Path, tmp_path: Path) ->
                                                "rollouts.policies={held: 1}"))
 
 
+@pytest.mark.slow  # test_durability kills a stage at a time of its own choosing
 def test_evolution_killed_and_resumed_is_the_same_run(tiny_run: Path, tmp_path: Path) -> None:
     run = _without(tiny_run, tmp_path / "run", "evolve", "evaluate")
     process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", "evolve", "--run",
@@ -159,6 +160,7 @@ def test_a_stage_may_be_told_twice_to_end(tmp_path: Path) -> None:
     assert said.endswith("type the same command again to go on\n")
 
 
+@pytest.mark.slow  # four trainings; test_models resumes one
 def test_vae_and_memory_resume_number_for_number(tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     _without(tiny_run, run, "vae", "latents", "memory", "evolve", "evaluate")
@@ -350,6 +352,7 @@ def test_too_few_episodes(tiny_run: Path, tmp_path: Path) -> None:
     assert "holds no episodes" in refused(command("vae", "--run", run))
 
 
+@pytest.mark.slow  # six stages
 def test_a_full_disk_loses_nothing(tiny_run: Path, tmp_path: Path) -> None:
     """A file-size limit stands in for a full disk: the write fails, the state before it stays."""
     run = _without(tiny_run, tmp_path / "run", "evolve", "evaluate")

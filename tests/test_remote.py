@@ -365,6 +365,7 @@ def test_a_stage_goes_on_on_an_empty_machine(s3: FaultyProxy, tiny_run: Path,
             load_npz(run / "evolve" / name)["weights"].tobytes()
 
 
+@pytest.mark.slow  # a run with faults and one without
 def test_the_mirrored_numbers_are_those_of_an_unmirrored_run(s3: FaultyProxy, tiny_run: Path,
                                                              tmp_path: Path) -> None:
     run = _to_evolve(tiny_run, tmp_path / "run")

@@ -142,6 +142,7 @@ def test_a_resume_repeats_no_step(tmp_path: Path, tracker: str, points: Any) -> 
     assert points(run) == [(step, step / 2) for step in range(1, 6)]
 
 
+@pytest.mark.slow  # whole trainings, killed
 @pytest.mark.parametrize(("tracker", "points"), [
     ("tensorboard", _tensorboard), pytest.param("mlflow", _mlflow, marks=needs_mlflow)])
 def test_a_resume_after_a_kill_repeats_no_step(tmp_path: Path, tracker: str, points: Any) -> None:
