@@ -181,6 +181,24 @@ def test_foresight_tells_what_is_known_of_an_ending_ahead() -> None:
     np.testing.assert_array_equal(cut[1, :, 1], [1, 1, 1, 0, 0, 0])
 
 
+@pytest.mark.parametrize("restart", [True, False])
+def test_windows_with_endings_come_more_often_and_weigh_less(restart: bool) -> None:
+    episodes = [_latents(length, ends) | {"rewards": np.arange(length)} for length, ends in
+                ((40, True), (25, False), (6, True), (60, True))]
+    plain, more = (Sequences(episodes, 10, restart, endings=share).batch(
+        6000, np.random.default_rng(1))[1] for share in (0.0, 0.6))
+    assert np.mean(more["done"].max(axis=1)) > 1.5 * np.mean(plain["done"].max(axis=1))
+    for name in ("done", "reward"):  # a step's mean is what it was
+        means = [np.average(targets[name], weights=targets["valid"]) for targets in (plain, more)]
+        assert means[1] == pytest.approx(means[0], rel=0.05)
+    assert more["valid"].sum() == pytest.approx(plain["valid"].sum(), rel=0.03)
+
+
+def test_windows_with_endings_need_endings() -> None:
+    with pytest.raises(UserError, match=r"memory\.endings"):
+        Sequences([_latents(40, False)], 10, endings=0.5)
+
+
 def test_mirrored_windows_have_mirrored_latents_and_actions() -> None:
     sequences = Sequences([_latents(8, True)] * 2, 4, mirrored=np.negative)
     inputs, targets = sequences.batch(200, np.random.default_rng(0))

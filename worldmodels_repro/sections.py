@@ -208,6 +208,9 @@ class Memory(Section):
     foresight: tuple[Positive, ...] = ()
     """Also learn, from M's state, whether the episode ends within so many steps, for each of these:
     so that the state holds on to what is coming. For training alone; needs memory.done."""
+    endings: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the training windows that are drawn among those which hold an ending. They weigh
+    less in turn, so that probabilities stay what they are."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of z's dimensions, and of h's before the mixture, that a training window lacks, the
     same ones for all of its steps."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from worldmodels_repro.errors import UserError
 from worldmodels_repro.storage import Arrays
 
 Batch = tuple[np.ndarray, dict[str, np.ndarray]]
@@ -26,15 +27,32 @@ class Sequences:
             episode then comes another one, as in the released code: M is told where.
         foresight: add the targets ``ahead``, whether the episode ends within so many steps, this
             one counted, and ``known``, whether that can be told, each (B, T, len(foresight)).
+        endings: the share of windows that are drawn among those which hold the step that ended an
+            episode. Windows weigh, in ``valid`` and ``next_valid``, as much more or less as they
+            are drawn less or more often than without: what is learnt of them stays as probable.
         mirrored: actions -> what they are in the mirror; half of the windows are then mirrored.
+
+    Raises:
+        UserError: windows with endings are asked for, and no episode ended.
     """
 
     def __init__(self, episodes: list[Arrays], length: int, restart_input: bool = False,
-                 foresight: tuple[int, ...] = (),
+                 foresight: tuple[int, ...] = (), endings: float = 0.0,
                  mirrored: Callable[[np.ndarray], np.ndarray] | None = None):
         self._episodes = episodes
         self._length = min(length, max(len(episode["mu"]) for episode in episodes))
         self._restart, self._foresight, self._mirrored = restart_input, foresight, mirrored
+        self._endings = endings
+        lengths = self._lengths = np.array([len(episode["mu"]) for episode in episodes])
+        # A window may slide over both of its episode's ends; then it is pushed back in. It begins
+        # at one of so many places, of which the last ones hold the episode's last step.
+        T = self._length
+        self._places = lengths + T - 1
+        ended = np.array([bool(episode["terminated"][-1]) for episode in episodes])
+        self._holding = np.where(lengths > T, T, self._places) * ended
+        if endings and not ended.any():
+            raise UserError("memory.endings wants windows with endings, and no episode has one: "
+                            "set it to 0.0")
 
     def batch(self, size: int, rng: np.random.Generator) -> Batch:
         """``size`` windows, in which an episode's last step has its share.
@@ -42,14 +60,18 @@ class Sequences:
         Were a window's place uniform within the episode, only the one window that touches the
         end would hold the last step: M would hardly ever see an ending.
         """
-        T = self._length
-        lengths = np.array([len(episode["mu"]) for episode in self._episodes])
-        # A window may slide over both of its episode's ends; then it is pushed back in.
-        places = lengths + T - 1
-        rows = []
-        for index in map(int, rng.choice(len(lengths), size, p=places / places.sum())):
+        T, lengths, share = self._length, self._lengths, self._endings
+        indices = rng.choice(len(lengths), size, p=self._places / self._places.sum())
+        asked = rng.random(size) < share if share else np.zeros(size, bool)
+        if asked.any():
+            indices[asked] = rng.choice(len(lengths), asked.sum(),
+                                        p=self._holding / self._holding.sum())
+        rows, holds = [], np.zeros(size, bool)
+        for number, index in enumerate(map(int, indices)):
             steps = int(lengths[index])
-            start = max(0, int(rng.integers(1 - T, steps)))
+            places = (self._holding if asked[number] else self._places)[index]
+            start = max(0, int(rng.integers(steps - places, steps)))
+            holds[number] = self._holding[index] and start + T >= steps
             if not self._restart:
                 start = min(start, max(0, steps - T))
             row = [(index, start, min(T, steps - start))]
@@ -60,7 +82,13 @@ class Sequences:
                 left -= row[-1][2]
             rows.append(row)
         turned = rng.random(size) < 0.5 if self._mirrored else np.zeros(size, bool)
-        return self._assemble(rows, rng, turned)
+        inputs, targets = self._assemble(rows, rng, turned)
+        if share:
+            more = share * self._places.sum() / self._holding.sum()
+            weights = 1.0 / (1.0 - share + more * holds)
+            for name in ("valid", "next_valid"):
+                targets[name] *= weights[:, None].astype(np.float32)
+        return inputs, targets
 
     def in_order(self, size: int, rng: np.random.Generator) -> Iterator[Batch]:
         """Every step once, window after window, one a row: what validation scores."""

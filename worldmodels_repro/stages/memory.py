@@ -52,8 +52,8 @@ def run(stage_run: Run) -> None:
         episode["actions"] = told(episode["actions"])
     sequences, validation = (
         Sequences([read[name] for name in part], settings.sequence, settings.restart_input,
-                  settings.foresight, game.mirrored if settings.mirror else None)
-        for part in (training, held_out))
+                  settings.foresight, endings, game.mirrored if settings.mirror else None)
+        for part, endings in ((training, settings.endings), (held_out, 0.0)))
     save_npz(folder / "starts.npz", first_posteriors(read.values()))
     seed = episode_seed(config.seed, "models", 4)
 
