@@ -127,7 +127,9 @@ class Temperature(TypedDict):
 class Temperatures(TypedDict):
     """``temperatures.json``: agents that were evolved in dreams of several temperatures."""
 
+    environment: str
     temperatures: list[Temperature]
+    random: Summary | None
 
 
 class Horizon(TypedDict):

@@ -69,7 +69,7 @@ class LatentMap(TypedDict):
         action_name, action: what the first number of an action is; (n,) that number.
         score: (n,) return up to the frame.
         pace: (n,) mean reward of a step, within half a second of the frame.
-        picked, frames: (k,) which points are shown as frames; (k, 64, 64, 3) uint8, those.
+        picked, frames: (k,) which points are shown as frames; (k, side, side, 3) uint8, those.
         apart: the least distance of two of those along the axis in which they differ more, as a
             share of the plane.
     """
@@ -107,6 +107,136 @@ class Predictions(TypedDict):
     dimensions: list[Expectation]
 
 
+class Mixtures(TypedDict):
+    """M's mixtures of some latents, whole, over the steps of a bend: S of them.
+
+    Attributes:
+        step: of the episode.
+        frames, shown: (k, 64, 64, 3) uint8 of some of the steps; (k,) which, from 0.
+        dimensions: of z, from 0.
+        values: (n, G) for each dimension, the values that the density is told at.
+        density: (n, S, G) of M's mixture for the step, told all before it.
+        mean, draw: (n, S) of V: the posterior's mean, and the draw of it that M is fed.
+        action_name, action: what the first number of an action is called; (S,) it.
+    """
+
+    step: np.ndarray
+    frames: np.ndarray
+    shown: np.ndarray
+    dimensions: np.ndarray
+    values: np.ndarray
+    density: np.ndarray
+    mean: np.ndarray
+    draw: np.ndarray
+    action_name: str
+    action: np.ndarray
+
+
+class Architecture(TypedDict):
+    """What a run's V, M and C are, in numbers.
+
+    Attributes:
+        game: that is judged.
+        actions: what each number of an action is called.
+        z: latent dimensions.
+        encoder, decoder: the side and the channels of every map, the frame's among them.
+        dense: numbers between z and the decoder's first map.
+        units, mixtures, heads: M's LSTM, Gaussians a latent, and what else M foresees.
+        sees: what C sees; ``layers``: inputs and outputs of each of its layers.
+        parameters: of V, M and C.
+    """
+
+    game: str
+    actions: list[str]
+    z: int
+    encoder: list[list[int]]
+    decoder: list[list[int]]
+    dense: int
+    units: int
+    mixtures: int
+    heads: list[str]
+    sees: list[str]
+    layers: list[list[int]]
+    parameters: dict[str, int]
+
+
+class ControllerMap(TypedDict):
+    """A linear C's weights.
+
+    Attributes:
+        actions: what each number of an action is called, A of them.
+        parts: of what C sees, by name: A rows of weights.
+        bias: A numbers; none where C has none.
+    """
+
+    actions: list[str]
+    parts: dict[str, list[list[float]]]
+    bias: list[float]
+
+
+class Scored(TypedDict):
+    """What some episodes come to."""
+
+    mean: float
+    std: float
+    ci95: list[float]
+
+
+class Ablation(TypedDict):
+    """One C beside others of the same V: what it sees, how many numbers it has, what it scores."""
+
+    name: str
+    sees: str
+    weights: int
+    result: Scored
+    scores: list[float]
+
+
+class Ablations(TypedDict):
+    """Runs that share a V, on held-out episodes."""
+
+    environment: str
+    solved: float
+    rows: list[Ablation]
+
+
+class TemperatureScore(TypedDict):
+    """What an agent that was evolved at a temperature scores in its dream and in the game."""
+
+    temperature: float
+    dream: Scored
+    real: Scored
+
+
+class TemperatureScores(TypedDict):
+    """Agents of several temperatures; and what a random policy scores in the game, if known."""
+
+    environment: str
+    solved: float
+    rows: list[TemperatureScore]
+    random: Scored | None
+
+
+class Cost(TypedDict):
+    """What one stage took: seconds, and counts of what they went into."""
+
+    stage: str
+    done: bool
+    seconds: float
+    spent: dict[str, int]
+
+
+class Costs(TypedDict):
+    """What a run took, and what its stages cost, or would have, on rented machines.
+
+    ``dollars`` is of the stages that machines are rented for; ``basis`` what it rests on.
+    """
+
+    stages: list[Cost]
+    dollars: dict[str, float]
+    basis: str
+
+
 class Validation(TypedDict):
     """The CMA mean on seeds of its own: its mean return, and half of that mean's 95 % interval."""
 
@@ -142,6 +272,7 @@ class Generations(TypedDict):
         generation: its number.
         best, mean, std, worst: over the population, each candidate's mean over its episodes.
         steps: that its candidates played.
+        hours: of the evolution, by then.
         validations: of the CMA mean.
         world: where C evolves, ``real`` or ``dream``.
         solved: the return that counts as solved.
@@ -153,6 +284,7 @@ class Generations(TypedDict):
     std: list[float]
     worst: list[float]
     steps: list[float]
+    hours: list[float]
     validations: list[Validation]
     world: str
     solved: float
@@ -249,6 +381,8 @@ class Sample(TypedDict):
         shown_frames, shown_mu: (n, 64, 64, 3) and (n, z): frames from V's worst to its best.
         map_points: (m, 2) moments of all episodes on a plane, by t-SNE.
         map_frames, map_z, map_h, map_c: (m, 32, 32, 3), (m, z), (m, units) twice: those moments.
+        map_actions, map_score, map_pace: (m, A) what was done then, (m,) the return up to then, and
+            (m,) the mean reward of a step within half a second.
     """
 
     seed: np.ndarray
@@ -268,3 +402,6 @@ class Sample(TypedDict):
     map_z: np.ndarray
     map_h: np.ndarray
     map_c: np.ndarray
+    map_actions: np.ndarray
+    map_score: np.ndarray
+    map_pace: np.ndarray

@@ -15,16 +15,17 @@ import numpy as np
 from worldmodels_repro.article import WEB
 from worldmodels_repro.article.build import KERNEL
 from worldmodels_repro.article.engine import engine_of, pack
-from worldmodels_repro.article.sections import SECTIONS, Section, Source, temperatures
-from worldmodels_repro.envs.game import Game
+from worldmodels_repro.article.sections import SECTIONS, Section, Source
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.report.sample import load_sample, sample_file, write_sample
+from worldmodels_repro.report.temperatures import temperatures
 from worldmodels_repro.run import Run, load_run
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import Arrays, load_npz, write_atomically
 
 ENGINE = ("random", "engine")
+UNUSED = ("seed", "first", "rewards", "map_actions", "map_score", "map_pace")
 REPLAYED = 6  # agents of generations that are shown at once
 
 
@@ -63,7 +64,7 @@ def article(runs: list[Run]) -> bytes:
             "temperatures": list(pupils),
             "seed": episode_seed(run.config.evaluate.seed, "dream", 0),
             "first": int(load_sample(run)["first"]) if about and not no_sample else 0,
-            "names": _action_names(game)}
+            "names": game.action_names}
     filled = {section: inside for section in SECTIONS
               if (inside := _filled(section, source)) is not None}
     alive = [section.name for section, (_, whole) in filled.items()
@@ -94,7 +95,7 @@ def _alive(run: Run) -> tuple[Arrays, dict[str, Any] | None, str, str]:
     except UserError as error:
         return tensors, about, "", f"{error}; this section is made of held-out episodes"
     sample = {f"sample/{name}": np.asarray(array) for name, array in kept.items()
-              if name not in ("seed", "first", "rewards")}
+              if name not in UNUSED}
     return tensors | sample, about, "", ""
 
 
@@ -117,15 +118,6 @@ def _pupils(run: Run) -> dict[float, np.ndarray]:
         if path.exists():
             weights[tau] = load_npz(path, ["weights"])["weights"].astype(np.float32)
     return weights
-
-
-def _action_names(game: Game) -> list[str]:
-    """What each number of an action is called: the first as the game says, others by their keys."""
-    names = [game.first_action]
-    for i in range(1, game.actions):
-        keys = [key for key, push in game.keys.items() if push[i]]
-        names.append(" and ".join(keys) or f"number {i + 1}")
-    return names
 
 
 def _filled(section: Section, source: Source) -> tuple[str, bool] | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from operator import itemgetter
 from typing import Any
 
 from worldmodels_repro.article import svg
@@ -19,12 +18,13 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.progress import clock
-from worldmodels_repro.records import Judgement, Summary, Temperature, Temperatures
+from worldmodels_repro.records import Judgement, Summary
 from worldmodels_repro.report import costs, judgement
+from worldmodels_repro.report.ablations import seen
 from worldmodels_repro.report.curves import memory_curves, vae_curves
 from worldmodels_repro.report.generations import generations
+from worldmodels_repro.report.temperatures import temperatures
 from worldmodels_repro.run import Run, load_marker
-from worldmodels_repro.storage import load_json
 from worldmodels_repro.tables import Curve
 
 PAPER = {"CarRacing-v3": (906, 21), "VizdoomTakeCover-v1": (1092, 556)}
@@ -228,13 +228,6 @@ def _temperatures(source: Source) -> Mapping[str, str] | None:
                              "start.") if source.temperatures and source.engine else ""}
 
 
-def temperatures(run: Run) -> list[Temperature]:
-    """What agents of several temperatures came to, by temperature; none where none were evolved."""
-    path = run.folder("evaluate") / "temperatures.json"
-    rows = load_json(path, Temperatures)["temperatures"] if path.exists() else []
-    return sorted(rows, key=itemgetter("temperature"))
-
-
 def _tiles(words: str) -> str:
     return (f'<figure><div class="tiles"></div><div class="row"></div><figcaption>{words}'
             "</figcaption></figure>")
@@ -273,7 +266,7 @@ def _results(source: Source) -> Mapping[str, str]:
             name = f"{run.path.name}: {player}"
             if player == "agent" or run is source.run:
                 drawn.append((name, row, judged["episodes"][player]))
-                lines.append((name, _seen(run) if player == "agent" else "", row))
+                lines.append((name, seen(run) if player == "agent" else "", row))
         lines += _dreamt(run, judged)
     if not drawn:
         raise UserError(f"no run has been judged: type {source.run.command('evaluate')}")
@@ -284,34 +277,32 @@ def _results(source: Source) -> Mapping[str, str]:
             "missing": "".join(missing), "game": escape(source.game.judge_id)}
 
 
-def _seen(run: Run) -> str:
-    """What a run's C acts on."""
-    config = run.config
-    seen = ", ".join(config.controller.inputs)
-    hidden = f", {config.controller.hidden} hidden units" if config.controller.hidden else ""
-    return seen + hidden + (", M untrained" if config.evolve.untrained_memory else "")
-
-
 def _dreamt(run: Run, judged: Judgement) -> list[tuple[str, str, Summary]]:
     if "dream" not in judged:
         return []
     tau = judged["dream"]["temperature"]
     return [(f"{run.path.name}: {player}, in its dream at τ {tau:g}",
-             _seen(run) if player == "agent" else "", row)
+             seen(run) if player == "agent" else "", row)
             for player, row in judged["dream"]["results"].items()]
 
 
 def _costs(source: Source) -> Mapping[str, str]:
-    rows = costs.table(source.run)
-    if not rows:
-        raise UserError(f"no stage has been run: type {source.run.command('all')}")
+    table = costs.priced(source.run)
+    rows, dollars = table["stages"], table["dollars"]
     lines = [(row["stage"], STAGES[row["stage"]].help, clock(row["seconds"]),
+              _dollars(dollars.get(row["stage"])),
               ", ".join(f"{count:,} {unit}" for unit, count in row["spent"].items()))
              for row in rows]
-    lines.append(("all", "", clock(sum(row["seconds"] for row in rows)), ""))
+    lines.append(("all", "", clock(sum(row["seconds"] for row in rows)),
+                  _dollars(sum(dollars.values())), ""))
     cores = {load_marker(source.run.folder(row["stage"])).get("cores") for row in rows} - {None}
-    return {"table": _table(("stage", "what", "time, h:mm:ss", "spent"), lines),
+    return {"table": _table(("stage", "what", "time, h:mm:ss", "dollars", "spent"), lines),
+            "basis": escape(table["basis"]),
             "cores": " or ".join(str(count) for count in sorted(cores, key=str)) or "some"}
+
+
+def _dollars(amount: float | None) -> str:
+    return "" if amount is None else f"{amount:.2f}"
 
 
 def _redo(source: Source) -> Mapping[str, str]:

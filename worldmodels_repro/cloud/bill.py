@@ -54,11 +54,16 @@ def price_of(run: Path, prices: Prices) -> list[str]:
     lines = [f"{'stage':12s}{'machine':22s}{'hours':>8s}{'dollars':>10s}"]
     lines += [f"{row['stage']:12s}{row['machine']:22s}{row['hours']:8.2f}{row['dollars']:10.2f}"
               for row in rows]
-    basis = ("by the hours of the machines rented" if load_json_lines(run / RECORD, Rented)
-             else "if its stages had taken as long on these machines")
     hours, dollars = (sum(row[key] for row in rows) for key in ("hours", "dollars"))
     return [*lines, f"{'all':34s}{hours:8.2f}{dollars:10.2f}",
-            f"estimated {basis}; {prices.caution()}"]
+            basis(run, prices)]
+
+
+def basis(run: Path, prices: Prices) -> str:
+    """What a bill rests on, in a line."""
+    hours = ("by the hours of the machines rented" if load_json_lines(run / RECORD, Rented)
+             else "if its stages had taken as long on these machines")
+    return f"estimated {hours}; {prices.caution()}"
 
 
 def core_hour(prices: Prices) -> tuple[float, str]:

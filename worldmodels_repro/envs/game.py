@@ -109,6 +109,15 @@ class Game:
         """A, the numbers in an action."""
         return len(self.low)
 
+    @property
+    def action_names(self) -> list[str]:
+        """What each number of an action is called: after the first, by the keys that move it."""
+        names = [self.first_action]
+        for i in range(1, self.actions):
+            keys = [key for key, push in self.keys.items() if push[i]]
+            names.append(" and ".join(keys) or f"number {i + 1}")
+        return names
+
     def act(self, outputs: np.ndarray) -> np.ndarray:
         """C's tanh outputs (B, A) -> actions in range (B, A) float32."""
         if self.squash is not None:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from worldmodels_repro.figures.style import BLUE, GREEN, GREY, ORANGE, PAGE, VERMILION, new_figure
+from worldmodels_repro.figures.style import BLUE, GREEN, GREY, ORANGE, VERMILION, new_figure
 from worldmodels_repro.tables import Comparison, Group
 
 COLORS = (BLUE, VERMILION, GREEN, ORANGE, "#CC79A7", "#56B4E9")
@@ -23,7 +23,7 @@ def draw_comparison(table: Comparison) -> Figure:
     A band is the range over seeds; where a group has fewer than three, each seed has its dots.
     """
     groups = table["groups"]
-    figure = new_figure(PAGE, max(2.2, 0.9 + 0.28 * len(groups)))
+    figure = new_figure("page", max(2.2, 0.9 + 0.28 * len(groups)))
     scores, curves = figure.subplots(1, 2)
     for row, group in enumerate(groups):
         color = COLORS[row % len(COLORS)]

@@ -11,10 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from worldmodels_repro.figures.style import (
     BLUE,
-    COLUMN,
     GREEN,
     GREY,
-    PAGE,
     VERMILION,
     new_figure,
 )
@@ -23,7 +21,7 @@ from worldmodels_repro.tables import Column, Curve, MemoryCurves, VaeCurves
 
 def draw_vae_curves(table: VaeCurves) -> Figure:
     """V's loss and its two terms by epoch, each the mean over frames."""
-    figure = new_figure(PAGE, 2.0)
+    figure = new_figure("page", 2.0)
     axes = figure.subplots(1, 3)
     curves = {"loss": table["loss"], "reconstruction error": table["reconstruction"],
               "KL (nats)": table["kl"]}
@@ -48,7 +46,7 @@ def draw_memory_curves(table: MemoryCurves) -> Figure:
     """
     steps, endings, reward = table["step"], table["endings"], table["reward"]
     panels = 1 + (endings is not None) + (reward is not None)
-    figure = new_figure(COLUMN if panels == 1 else PAGE, 2.1)
+    figure = new_figure("column" if panels == 1 else "page", 2.1)
     axes = figure.subplots(1, panels, squeeze=False)[0]
     for ax in axes:
         ax.set(xlabel="gradient steps")

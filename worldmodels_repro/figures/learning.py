@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from worldmodels_repro.figures.scores import solved_line
-from worldmodels_repro.figures.style import BLUE, COLUMN, VERMILION, new_figure
+from worldmodels_repro.figures.style import BLUE, VERMILION, new_figure
 from worldmodels_repro.tables import Learning
 
 
@@ -14,7 +14,7 @@ def draw_learning(table: Learning) -> Figure:
 
     Error bars are 95 % intervals over the evaluation's episodes.
     """
-    figure = new_figure(COLUMN, 2.5)
+    figure = new_figure("column", 2.5)
     ax = figure.subplots()
     thousands = [step / 1000 for step in table["step"]]
     ax.scatter(thousands, table["score"], s=2, color=BLUE, alpha=0.2, linewidth=0,

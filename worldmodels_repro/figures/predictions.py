@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from worldmodels_repro.figures.style import BLUE, PAGE, new_figure
+from worldmodels_repro.figures.style import BLUE, new_figure
 from worldmodels_repro.tables import Predictions
 
 
@@ -14,7 +14,7 @@ def draw_predictions(table: Predictions) -> Figure:
     Dots are the draws from V's posteriors that M is fed; the black line is the posterior mean.
     """
     t, dimensions = table["step"], table["dimensions"]
-    figure = new_figure(PAGE, 0.75 * len(dimensions) + 0.75)
+    figure = new_figure("page", 0.75 * len(dimensions) + 0.75)
     axes = figure.subplots(len(dimensions), 1, sharex=True, squeeze=False)[:, 0]
     for ax, row in zip(axes, dimensions, strict=True):
         ax.fill_between(t, row["low"], row["high"], color=BLUE, alpha=0.25, linewidth=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,26 +12,26 @@ from matplotlib.ticker import MaxNLocator
 
 from worldmodels_repro.figures.style import (
     BLUE,
-    COLUMN,
     GREY,
     ORANGE,
+    SMALL,
     VERMILION,
     new_figure,
 )
 from worldmodels_repro.records import Judgement, Summary
-from worldmodels_repro.tables import Generations
+from worldmodels_repro.tables import Ablations, Generations
 
 
 def draw_generations(table: Generations) -> Figure:
     """Best, mean and worst return of each generation, and the CMA mean on seeds of its own.
 
     The dark band is one standard deviation over the population; error bars are 95 % intervals.
-    The upper axis counts the steps that candidates have played.
+    The upper axis says what that had taken: steps that candidates had played, and hours.
     """
     x, best, mean, std, worst, steps = (np.array(column, float) for column in (
         table["generation"], table["best"], table["mean"], table["std"], table["worst"],
         table["steps"]))
-    figure = new_figure(COLUMN, 2.5)
+    figure = new_figure("column", 2.6)
     ax = figure.subplots()
     line = 1.2 if len(x) <= 200 else 0.6
     ax.fill_between(x, worst, best, color=BLUE, alpha=0.15, linewidth=0, label="worst to best")
@@ -50,33 +51,45 @@ def draw_generations(table: Generations) -> Figure:
     solved_line(ax, table["solved"])
     ax.set(xlabel="generation", ylabel="return of an episode", xlim=(0, x[-1]))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    _steps_axis(ax, x, steps, "the dream" if table["world"] == "dream" else "the game")
+    _upper_axis(ax, steps, np.array(table["hours"], float),
+                "the dream" if table["world"] == "dream" else "the game")
     figure.legend(loc="outside lower center", ncols=2, columnspacing=1.2)
     return figure
 
 
 def draw_evaluation(table: Judgement) -> Figure:
     """Every held-out episode's score, with each player's mean and its 95 % bootstrap interval."""
-    players = list(table["results"])
-    figure = new_figure(COLUMN, 0.8 + 0.5 * len(players))
+    return _strips(table["solved"], [
+        (f"{player}\n{_count(row)}", row["mean"], row["ci95"],
+         [episode["score"] for episode in table["episodes"][player]],
+         BLUE if player == "agent" else ORANGE) for player, row in table["results"].items()])
+
+
+def draw_ablations(table: Ablations) -> Figure:
+    """The same for the agents of runs that share a V: what each one's C sees."""
+    return _strips(table["solved"], [
+        (f"{row['sees']}\n{row['weights']:,} weights", row["result"]["mean"],
+         row["result"]["ci95"], row["scores"], BLUE) for row in table["rows"]])
+
+
+def _strips(solved: float,
+            rows: Sequence[tuple[str, float, Sequence[float], Sequence[float], str]]) -> Figure:
+    """Rows of a name, a mean, its interval, every score, and a colour."""
+    figure = new_figure("column", 0.8 + 0.5 * len(rows))
     ax = figure.subplots()
     rng = np.random.default_rng(0)
-    for place, player in enumerate(players):
-        row = table["results"][player]
-        scores = np.array([episode["score"] for episode in table["episodes"][player]])
-        color = BLUE if player == "agent" else ORANGE
+    for place, (_, mean, interval, scores, color) in enumerate(rows):
         ax.scatter(scores, place + rng.uniform(0.0, 0.28, len(scores)), s=7, color=color,
                    alpha=0.55, linewidth=0)
         above = place - 0.17
-        ax.plot(row["ci95"], [above, above], color="black", linewidth=1.5)
-        ax.plot(row["mean"], above, marker="D", color="black", markersize=3.5)
-        ax.annotate(f"{row['mean']:.0f}".replace("-", "\N{MINUS SIGN}"),
-                    (max(row["ci95"][1], row["mean"]), above), (5, 0), fontsize=7,
+        ax.plot(interval, [above, above], color="black", linewidth=1.5)
+        ax.plot(mean, above, marker="D", color="black", markersize=3.5)
+        ax.annotate(f"{mean:.0f}".replace("-", "\N{MINUS SIGN}"),
+                    (max(interval[1], mean), above), (5, 0), fontsize=SMALL,
                     textcoords="offset points", ha="left", va="center")
-    solved_line(ax, table["solved"], upright=True)
-    ax.set(xlabel="score of an episode", ylim=(len(players) - 0.6, -0.5),
-           yticks=range(len(players)),
-           yticklabels=[f"{player}\n{_count(table['results'][player])}" for player in players])
+    solved_line(ax, solved, upright=True)
+    ax.set(xlabel="score of an episode", ylim=(len(rows) - 0.6, -0.5), yticks=range(len(rows)),
+           yticklabels=[name for name, *_ in rows])
     ax.grid(axis="y", visible=False)
     ax.tick_params(axis="y", length=0)
     return figure
@@ -90,7 +103,7 @@ def solved_line(ax: Axes, solved: float, upright: bool = False) -> None:
     """Where a game counts as solved, on the axis of scores: the upright one, or the other."""
     style: dict[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (4, 3)),
                              "zorder": 2.5}
-    note: dict[str, Any] = {"color": GREY, "fontsize": 7, "textcoords": "offset points"}
+    note: dict[str, Any] = {"color": GREY, "fontsize": SMALL, "textcoords": "offset points"}
     if upright:
         ax.axvline(solved, **style)
         ax.annotate("solved", (solved, 1.0), (-2, -2), xycoords=("data", "axes fraction"),
@@ -101,20 +114,11 @@ def solved_line(ax: Axes, solved: float, upright: bool = False) -> None:
                     ha="left", va="top", **note)
 
 
-def _steps_axis(ax: Axes, generation: np.ndarray, steps: np.ndarray, world: str) -> None:
-    """Steps of training on a second axis: not proportional, episodes grow or end early."""
-    played = float(steps.sum())
-    unit, name = (1e6, "million") if played >= 2e6 else (1e3, "thousand")
-    # The last generation goes on and on: ticks beyond it must not be drawn at the axis's end.
-    ends = np.concatenate([[0.0], generation, [generation[-1] + 1000.0]])
-    total = np.concatenate([[0.0], np.cumsum(steps), [played + 1000.0 * max(steps[-1], 1.0)]])
-
-    def to_steps(x: Any) -> np.ndarray:
-        return np.asarray(np.interp(x, ends, total / unit))
-
-    def to_generations(x: Any) -> np.ndarray:
-        return np.asarray(np.interp(x, total / unit, ends))
-
-    upper = ax.secondary_xaxis("top", functions=(to_steps, to_generations))
-    upper.set_xlabel(f"steps of {world} ({name})")
-    upper.xaxis.set_major_locator(MaxNLocator(5))
+def _upper_axis(ax: Axes, steps: np.ndarray, hours: np.ndarray, world: str) -> None:
+    """What it had taken by the generations that the lower axis names: steps, and hours below."""
+    unit, name = (1e6, "million") if steps.sum() >= 2e6 else (1e3, "thousand")
+    so_far = np.concatenate([[0.0], np.cumsum(steps) / unit])
+    ticks = [int(tick) for tick in ax.get_xticks() if 0 <= tick < len(so_far)]
+    upper = ax.secondary_xaxis("top")
+    upper.set_xticks(ticks, [f"{so_far[tick]:.3g}\n{[0.0, *hours][tick]:.2g}" for tick in ticks])
+    upper.set_xlabel(f"steps of {world} ({name}), and hours")

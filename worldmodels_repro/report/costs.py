@@ -5,22 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from typing_extensions import TypedDict
-
+from worldmodels_repro.errors import UserError
 from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.progress import clock
 from worldmodels_repro.records import Marker
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import load_csv, load_json, load_json_lines
-
-
-class Cost(TypedDict):
-    """What one stage took: seconds, and counts of what they went into."""
-
-    stage: str
-    done: bool
-    seconds: float
-    spent: dict[str, int]
+from worldmodels_repro.tables import Cost, Costs
 
 
 def table(stage_run: Run) -> list[Cost]:
@@ -38,6 +29,26 @@ def table(stage_run: Run) -> list[Cost]:
                      "spent": {unit: count for unit, count in counted.items()
                                if count is not None}})
     return rows
+
+
+def priced(stage_run: Run) -> Costs:
+    """The same rows, and what they cost by the hours of rented machines, or would have.
+
+    Raises:
+        UserError: no stage has been run.
+    """
+    from worldmodels_repro.cloud.bill import basis, bill_of  # a guest: only who asks loads it
+    from worldmodels_repro.cloud.estimate import KINDS
+    from worldmodels_repro.cloud.prices import load_prices
+
+    rows, prices = table(stage_run), load_prices()
+    if not rows:
+        raise UserError(f"no stage has been run: type {stage_run.command('all')}")
+    dollars: dict[str, float] = {}
+    if any(row["stage"] in KINDS for row in rows):
+        for charge in bill_of(stage_run.path, prices):
+            dollars[charge["stage"]] = dollars.get(charge["stage"], 0.0) + charge["dollars"]
+    return {"stages": rows, "dollars": dollars, "basis": basis(stage_run.path, prices)}
 
 
 def text(rows: list[Cost]) -> str:

@@ -22,13 +22,15 @@ def generations(run: Run) -> Generations:
     """
     folder = run.folder("evolve")
     path = needed(folder / "generations.csv", "evolve")
-    rows = load_csv(path, "generation", "best", "mean", "std", "worst", "steps")
+    rows = load_csv(path, "generation", "best", "mean", "std", "worst", "steps",
+                    "hours")
     if not rows:
         raise UserError(f"{path} holds no generation yet")
     return {"generation": [row["generation"] for row in rows],
             "best": [row["best"] for row in rows], "mean": [row["mean"] for row in rows],
             "std": [row["std"] for row in rows], "worst": [row["worst"] for row in rows],
             "steps": [row["steps"] for row in rows],
+            "hours": [row["hours"] for row in rows],
             "validations": [
                 {"generation": row["generation"], "mean": row["mean"],
                  "interval": 1.96 * row["std"] / math.sqrt(row["episodes"])}

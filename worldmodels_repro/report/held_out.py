@@ -17,13 +17,14 @@ from worldmodels_repro.data.episodes import (
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn, load_mdn_rnn
+from worldmodels_repro.models.vae.vision import load_vision
+from worldmodels_repro.report.sample import OPENING, load_sample, sample_file
 from worldmodels_repro.run import Run, load_marker
 from worldmodels_repro.seeds import generator
-from worldmodels_repro.storage import needed
+from worldmodels_repro.storage import Arrays, needed
 
 MOST = 20  # held-out episodes that are looked through
 WINDOW = 100  # steps shown
-OPENING = 60  # steps before any that are shown: CarRacing's first second zooms in
 
 
 class Mixture:
@@ -32,10 +33,14 @@ class Mixture:
     Args:
         memory: M.
         told: what M is told of actions.
+        state: M's ``h`` and ``c``, (units,) each, where it is no episode's start.
     """
 
-    def __init__(self, memory: MdnRnn, told: Callable[[np.ndarray], np.ndarray]):
+    def __init__(self, memory: MdnRnn, told: Callable[[np.ndarray], np.ndarray],
+                 state: Arrays | None = None):
         self._follower, self._head, self._told = memory.follow(1), memory.head, told
+        if state is not None:
+            self._follower.resume(0, state)
         self._kernel, self._bias = memory.weights["mdn/kernel"], memory.weights["mdn/bias"]
 
     def step(self, z: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -68,6 +73,9 @@ class HeldOut:
         first, steps: the window to show: steps first, ... have a next one.
         model: M.
         told: what it is told of actions.
+        frames: () -> (T, 64, 64, 3) what the game showed.
+        since: the step of the episode that is the first one here.
+        state: M's ``h`` and ``c`` before that one; None where it begins the episode.
     """
 
     name: str
@@ -78,10 +86,13 @@ class HeldOut:
     steps: int
     model: MdnRnn
     told: Callable[[np.ndarray], np.ndarray]
+    frames: Callable[[], np.ndarray]
+    since: int = 0
+    state: Arrays | None = None
 
     def memory(self, steps: int = 0) -> Mixture:
-        """M after the first ``steps`` steps of the episode."""
-        memory = Mixture(self.model, self.told)
+        """M after the first ``steps`` steps."""
+        memory = Mixture(self.model, self.told, self.state)
         for t in range(steps):
             memory.step(self.z[t], self.actions[t])
         return memory
@@ -100,11 +111,15 @@ class HeldOut:
 def held_out_episode(run: Run) -> HeldOut:
     """The held-out episode with the liveliest window: the one in which latents vary most.
 
+    Where the run has no latents any more, it is the one of its sample.
+
     Raises:
         UserError: there is no M, or no latents.
     """
     needed(run.folder("memory") / "weights.npz", "memory")
     latents = run.folder("latents")
+    if not any(latents.glob("*.npz")) and sample_file(run).exists():
+        return _of_sample(run)
     episodes = {name: load_episode(latents, name, LATENTS) for name in _held_out(run)[:MOST]}
     episodes = {name: episode for name, episode in episodes.items() if len(episode["mu"]) > 2}
     if not episodes:
@@ -119,7 +134,19 @@ def held_out_episode(run: Run) -> HeldOut:
     return HeldOut(name, z, mu, episodes[name]["actions"].astype(np.float32), first,
                    min(WINDOW, len(mu) - 1 - first),
                    load_mdn_rnn(run.path, run.config.memory, mu.shape[1], game.actions),
-                   game.told(run.config.memory.taken_actions))
+                   game.told(run.config.memory.taken_actions),
+                   lambda: load_episode(run.folder("rollouts"), name, ("frames",))["frames"])
+
+
+def _of_sample(run: Run) -> HeldOut:
+    needed(run.folder("vae") / "weights.npz", "vae")
+    kept, game = load_sample(run), game_named(run.config.game)
+    encoder = load_vision(run.path, run.config.vae.layers).encoder(1)
+    mu = np.concatenate([encoder.encode(frame[None])[0].copy() for frame in kept["frames"]])
+    return HeldOut("sample", kept["z"], mu, kept["actions"], 0, len(mu) - 1,
+                   load_mdn_rnn(run.path, run.config.memory, mu.shape[1], game.actions),
+                   game.told(run.config.memory.taken_actions), lambda: kept["frames"],
+                   int(kept["first"]), {"h": kept["h"], "c": kept["c"]})
 
 
 def _liveliest(mu: np.ndarray) -> tuple[float, int]:

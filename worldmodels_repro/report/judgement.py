@@ -8,6 +8,7 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.records import Judgement, Summary
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import load_json
+from worldmodels_repro.tables import Scored
 
 
 def table(stage_run: Run) -> Judgement:
@@ -21,6 +22,11 @@ def table(stage_run: Run) -> Judgement:
         raise UserError(f"{stage_run.path} has no evaluation yet: type "
                         + stage_run.command("evaluate"))
     return load_json(written, Judgement)
+
+
+def scored(row: Summary) -> Scored:
+    """What a figure shows of some episodes."""
+    return {"mean": row["mean"], "std": row["std"], "ci95": row["ci95"]}
 
 
 def text(result: Judgement, run: Path) -> str:

@@ -24,7 +24,7 @@ def predictions(run: Run) -> Predictions:
     mean, deviation = episode.expected(first, steps)
     t = np.arange(first + 1, first + steps + 1)
     picked = np.argsort(-episode.mu[t].var(axis=0))[:DIMENSIONS]
-    return {"step": t.tolist(), "dimensions": [
+    return {"step": (episode.since + t).tolist(), "dimensions": [
         {"dimension": int(k), "mean": mean[:, k].tolist(),
          "low": (mean[:, k] - deviation[:, k]).tolist(),
          "high": (mean[:, k] + deviation[:, k]).tolist(),

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from worldmodels_repro.config import Config
+from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.extras import require
@@ -23,7 +24,6 @@ from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.records import Judgement
-from worldmodels_repro.report.held_out import OPENING
 from worldmodels_repro.report.layout import embed
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
@@ -33,6 +33,7 @@ from worldmodels_repro.worlds.agent import Agent, load_agent
 from worldmodels_repro.worlds.episodes import play
 from worldmodels_repro.worlds.frames import FramesWorld
 
+OPENING = 60  # steps before any that are shown: CarRacing's first second zooms in
 AGENTS, STEPS = 3, 600  # the agent's episodes, and the most steps of each
 RANDOM_STEPS = 200  # of one episode of uniformly random actions: what an agent no longer meets
 WINDOW = 100  # steps of an episode that are kept whole
@@ -89,6 +90,10 @@ def sample(run: Run) -> Sample:
     if len(z) < FEWEST:
         raise UserError(f"{run.path}'s agent lives for {len(z)} steps: too few for a sample")
     places = np.linspace(0, len(z) - 1, min(POINTS, len(z))).astype(int)
+    actions, score, pace = (np.concatenate(columns) for columns in zip(*(
+        (each.actions[_opening(each):],
+         *so_far(each.rewards, np.arange(_opening(each), len(each.z)), game_named(config.game)))
+        for each in lives), strict=True))
     worst = _errors(run, frames, mu).argsort()[::-1]
     shown = worst[np.linspace(0, len(worst) - 1, RECONSTRUCTIONS).astype(int)]
     return {
@@ -100,7 +105,17 @@ def sample(run: Run) -> Sample:
         "shown_frames": frames[shown], "shown_mu": mu[shown],
         "map_points": embed(mu[places]).astype(np.float32),
         "map_frames": _smaller(frames[places]), "map_z": z[places].astype(np.float16),
-        "map_h": h[places].astype(np.float16), "map_c": c[places].astype(np.float16)}
+        "map_h": h[places].astype(np.float16), "map_c": c[places].astype(np.float16),
+        "map_actions": actions[places].astype(np.float32),
+        "map_score": score[places].astype(np.float32),
+        "map_pace": pace[places].astype(np.float32)}
+
+
+def so_far(rewards: np.ndarray, t: np.ndarray, game: Game) -> tuple[np.ndarray, np.ndarray]:
+    """An episode's return up to each of the steps t, and a step's mean reward within ±0.5 s."""
+    total, half_second = np.concatenate([[0.0], np.cumsum(rewards, dtype=float)]), game.fps // 2
+    begin, end = np.maximum(t - half_second, 0), np.minimum(t + half_second, len(rewards))
+    return total[t], (total[end] - total[begin]) / (end - begin)
 
 
 def _opening(life: _Life) -> int:

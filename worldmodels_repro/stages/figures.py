@@ -17,28 +17,37 @@ from matplotlib.figure import Figure
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.figures.architecture import draw_architecture
+from worldmodels_repro.figures.controller import draw_controller
+from worldmodels_repro.figures.costs import draw_costs
 from worldmodels_repro.figures.curves import draw_memory_curves, draw_vae_curves
 from worldmodels_repro.figures.frames import draw_frame_rows
 from worldmodels_repro.figures.latents import draw_latents
 from worldmodels_repro.figures.learning import draw_learning
+from worldmodels_repro.figures.mixtures import draw_mixtures
 from worldmodels_repro.figures.predictions import draw_predictions
-from worldmodels_repro.figures.scores import draw_evaluation, draw_generations
-from worldmodels_repro.figures.style import paper, save
+from worldmodels_repro.figures.scores import draw_ablations, draw_evaluation, draw_generations
+from worldmodels_repro.figures.style import in_style, save
+from worldmodels_repro.figures.temperatures import draw_temperatures
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.policies.agent import Controllers, on_sight
 from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import JudgedEpisode, Judgement, called
-from worldmodels_repro.report import judgement
+from worldmodels_repro.report import costs, judgement, temperatures
+from worldmodels_repro.report.ablations import ablations
+from worldmodels_repro.report.architecture import architecture
+from worldmodels_repro.report.controller import controller_map
 from worldmodels_repro.report.curves import memory_curves, vae_curves
 from worldmodels_repro.report.forward import forward_frames
-from worldmodels_repro.report.frames import dream_frames, reconstructions
+from worldmodels_repro.report.frames import dream_frames, film_strip, reconstructions
 from worldmodels_repro.report.generations import generations
 from worldmodels_repro.report.latents import latents
 from worldmodels_repro.report.learning import learning
+from worldmodels_repro.report.mixtures import mixtures
 from worldmodels_repro.report.predictions import predictions
-from worldmodels_repro.report.sample import write_sample
+from worldmodels_repro.report.sample import sample_file, write_sample
 from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import load_json, load_npz, needed
@@ -60,24 +69,36 @@ class Drawing:
 
 
 FIGURES: dict[str, Drawing] = {
+    "architecture": Drawing(architecture, draw_architecture),
     "vae_curves": Drawing(vae_curves, draw_vae_curves),
     "reconstructions": Drawing(reconstructions, draw_frame_rows),
     "latents": Drawing(latents, draw_latents),
     "memory_curves": Drawing(memory_curves, draw_memory_curves),
     "predictions": Drawing(predictions, draw_predictions),
+    "mixtures": Drawing(mixtures, draw_mixtures),
     "dream_frames": Drawing(dream_frames, draw_frame_rows),
+    "film_strip": Drawing(film_strip, draw_frame_rows),
     "forward_frames": Drawing(forward_frames, draw_frame_rows),
     "generations": Drawing(generations, draw_generations),
     "learning": Drawing(learning, draw_learning),
+    "controller": Drawing(controller_map, draw_controller),
     "evaluation": Drawing(judgement.table, draw_evaluation),
+    "ablations": Drawing(ablations, draw_ablations),
+    "temperatures": Drawing(temperatures.table, draw_temperatures),
+    "costs": Drawing(costs.priced, draw_costs),
 }
 MAX_STEPS = 2100  # the longest film
 
 Casting = Callable[[Run], tuple[Policy, str]]
 
 
-def run(stage_run: Run) -> None:
+def run(stage_run: Run, style: str = "screen") -> None:
     """Draw what can be drawn, and say in a line each what can't, and why.
+
+    Args:
+        stage_run: whose.
+        style: ``screen`` for the run's own figures and films; those of others lie in a folder of
+            their own, ``figures/paper/``, without films.
 
     Raises:
         UserError: nothing could be drawn.
@@ -87,9 +108,10 @@ def run(stage_run: Run) -> None:
         raise UserError(f"{stage_run.path} holds no run to draw: type "
                         + stage_run.command("rollouts") + " first")
     stage_run = Run(stage_run.path, load_config(own), stage_run.mirror)
-    folder = stage_run.folder("figures")
+    folder, own_look = stage_run.folder("figures"), style == "screen"
     drawn = 0
-    with Progress("figures", len(FIGURES) + len(FILMS) + 2, "files") as progress:
+    count = len(FIGURES) + (len(FILMS) + 1) * own_look + 1
+    with Progress("figures", count, "files") as progress:
 
         def attempt(name: str, draw: Callable[[], str]) -> None:
             nonlocal drawn
@@ -100,21 +122,27 @@ def run(stage_run: Run) -> None:
                 progress.say(f"{name}: skipped, {error}")
             progress.add()
 
+        # First: figures of a run without latents are drawn from it.
+        if own_look or not sample_file(stage_run).exists():
+            attempt("sample",
+                    lambda: f"{write_sample(stage_run)}: what worldmodels report is made of")
+        place = folder if own_look else folder / style
         for name, drawing in FIGURES.items():
-            attempt(name, partial(_draw, stage_run, folder, name, drawing))
-        for name, cast in FILMS.items():
-            attempt(name, partial(_film, stage_run, folder, name, cast))
-        attempt("dream", partial(_film_dream, stage_run, folder))
-        attempt("sample", lambda: f"{write_sample(stage_run)}: what worldmodels report is made of")
+            attempt(name, partial(_draw, stage_run, place, name, drawing, style))
+        if own_look:
+            for name, cast in FILMS.items():
+                attempt(name, partial(_film, stage_run, folder, name, cast))
+            attempt("dream", partial(_film_dream, stage_run, folder))
     stage_run.checkpoint("figures")
     if not drawn:
         raise UserError(f"{stage_run.path} holds nothing to draw yet: type "
                         + stage_run.command("rollouts") + ", then the stages after it")
 
 
-def _draw(stage_run: Run, folder: Path, name: str, drawing: Drawing) -> str:
-    with paper():
-        save(drawing.draw(drawing.table(stage_run)), folder, name)
+def _draw(stage_run: Run, folder: Path, name: str, drawing: Drawing, style: str) -> str:
+    table = drawing.table(stage_run)
+    with in_style(style):
+        save(drawing.draw(table), folder, name)
     return f"{folder / name}.png"
 
 

@@ -34,6 +34,7 @@ class Verb:
 VERBS: dict[str, Verb] = {
     **{stage.name: Verb(stage.module, stage.help, declares=False) for stage in STAGES.values()},
     "evaluate": Verb("worldmodels_repro.verbs.evaluate", STAGES["evaluate"].help),
+    "figures": Verb("worldmodels_repro.verbs.figures", STAGES["figures"].help),
     "all": Verb("worldmodels_repro.verbs.all", "run every stage, then print the results",
                 opens=False),
     "play": Verb("worldmodels_repro.verbs.play",

@@ -32,9 +32,9 @@ def run(runs: list[Path], json: bool = False, figure: Path | None = None) -> Non
 
         require("figures")
         from worldmodels_repro.figures.comparison import draw_comparison
-        from worldmodels_repro.figures.style import paper, save, save_svg
+        from worldmodels_repro.figures.style import in_style, save, save_svg
 
-        with paper():
+        with in_style():
             drawn = draw_comparison(table)
             save(drawn, figure.parent, figure.name)
             save_svg(drawn, figure.parent, figure.name)

@@ -95,6 +95,10 @@ class Recurrence:
         """h_0 = c_0 = 0 for one slot."""
         self._cell.reset(slot)
 
+    def put(self, slot: int, h: np.ndarray, c: np.ndarray) -> None:
+        """One slot's state is h, c (units,)."""
+        self._cell.put(slot, h, c)
+
     def step(self, *inputs: np.ndarray) -> None:
         """Advance ``h`` and ``c`` in place.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -108,6 +109,12 @@ class Beside:
         self._recurrence.reset(slot)
         if self._restart is not None:
             self._restart[slot] = 1.0
+
+    def resume(self, slot: int, state: Mapping[str, np.ndarray]) -> None:
+        """The episode in this slot goes on from h, c (units,): it does not begin there."""
+        self._recurrence.put(slot, state["h"], state["c"])
+        if self._restart is not None:
+            self._restart[slot] = 0.0
 
     def step(self, z: np.ndarray, actions: np.ndarray) -> None:
         """(B, z) seen and (B, A) done: the state moves on."""
