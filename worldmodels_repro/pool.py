@@ -8,6 +8,7 @@ traceback. A rank can't be replaced: its death ends the job, and the next start 
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import multiprocessing
 import os
@@ -201,6 +202,7 @@ def _prepare(number: int, make_worker: Callable[[], Callable[[Any], Any]],
     if not _workers:
         # Ctrl-C is the parent's to answer: it ends the workers itself.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        atexit.register(_workers.clear)  # games go before the libraries that they stand on
         threading.Thread(target=_die_with_the_parent, daemon=True).start()
     _workers[number] = make_worker()
 

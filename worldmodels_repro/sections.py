@@ -67,6 +67,9 @@ class Rollouts(Section):
     path/to/file.py:NAME."""
     keep: str | None = None
     """A run folder whose episodes are this run's too, beside its own (None: its own alone)."""
+    recorded: str | None = None
+    """Episodes recorded elsewhere that are this run's too: an .npz of frames, actions, rewards and
+    terminated, a folder of such files, or minari:NAME (None: none)."""
     renderer: Literal["fast", "original"] = "fast"
     """fast: the game's own dynamics, the picture in less time; original: the game's own."""
     max_steps: Positive = 1000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ class Game:
         name: as configs write it.
         judge_id: the unmodified environment that scores are reported on, as ``gymnasium.make``
             knows it.
+        settings: what ``gymnasium.make`` is told of it beside that.
         fast_id: the same dynamics as frames, in less time; None where there is no such thing.
         frames: the judge's environment -> one that shows V's frames, (64, 64, 3) uint8, and takes
             the game's actions, (A,) float32. By default the observation is the picture, resized.
@@ -65,6 +66,7 @@ class Game:
     low: np.ndarray
     high: np.ndarray
     solved: float
+    settings: Mapping[str, Any] = field(default_factory=dict)
     fast_id: str | None = None
     frames: Callable[[gymnasium.Env[Any, Any]], Frames] = lambda env: Seen(env)
     require: Callable[[Renderer], None] = lambda renderer: None
@@ -164,8 +166,9 @@ class Game:
         return seen
 
     def _judge(self, render_mode: str | None) -> gymnasium.Env[Any, Any]:
-        return gymnasium.make(self.judge_id, disable_env_checker=True, render_mode=render_mode,
-                              max_episode_steps=self.max_steps)
+        told = {"render_mode": render_mode, **self.settings}
+        return gymnasium.make(self.judge_id, disable_env_checker=True,
+                              max_episode_steps=self.max_steps, **told)
 
 
 def one_of(actions: np.ndarray) -> np.ndarray:
@@ -177,6 +180,20 @@ def of_choices(count: int) -> dict[str, Any]:
     """What the rows of games of so many choices have in common: the largest number chooses."""
     return {"choices": np.eye(count, dtype=np.float32), "taken": one_of,
             "low": np.full(count, -1.0, np.float32), "high": np.ones(count, np.float32)}
+
+
+def largest_of_each(action: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """An action of several parts, of so many choices each -> what each part chooses."""
+    return np.array([part.argmax() for part in _parts(action, counts)])
+
+
+def one_of_each(actions: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Actions (..., sum of counts) -> in each part 1 for the choice that is taken, 0 else."""
+    return np.concatenate([one_of(part) for part in _parts(actions, counts)], axis=-1)
+
+
+def _parts(actions: np.ndarray, counts: Sequence[int]) -> list[np.ndarray]:
+    return np.split(actions, np.cumsum(counts)[:-1], axis=-1)
 
 
 def resized(picture: np.ndarray) -> np.ndarray:

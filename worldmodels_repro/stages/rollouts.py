@@ -10,14 +10,17 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from worldmodels_repro.config import load_config
 from worldmodels_repro.data.episodes import episode_file, kept_episodes
+from worldmodels_repro.data.recorded import recorded
+from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.strategy import load_spread
@@ -82,6 +85,8 @@ def run(stage_run: Run) -> None:
     earlier = _kept(settings.keep, stage_run.config.game)
     if "scripted" in settings.policies:
         scripted_player(game)
+    if settings.recorded is not None:
+        next(recorded(settings.recorded, game))  # what is no recording is refused here
     folder = stage_run.begin("rollouts")
     if folder is None:
         return
@@ -102,9 +107,13 @@ def run(stage_run: Run) -> None:
     if len({episode.name for episode in episodes}) < len(episodes):
         raise UserError("two of rollouts.policies have one name in their files' names: give your "
                         "own another NAME")
+    stamp = {"environment": game.judge_id, "renderer": settings.renderer, "versions": versions()}
+    if settings.recorded is not None:
+        for taken in _take_over(settings.recorded, game, folder, settings.min_steps, done):
+            append_json_line(manifest, taken | stamp | {"renderer": "recorded"})
+            done.add(taken["episode"])
     collection = Collection(folder=folder, game=stage_run.config.game, settings=settings,
                             agents=agents)
-    stamp = {"environment": game.judge_id, "renderer": settings.renderer, "versions": versions()}
     waiting = [episode for episode in episodes if episode.name not in done]
     with (Progress("rollouts", len(done) + len(waiting), "episodes", len(done)) as progress,
           Pool(collection, stage_run.config.evolve.workers,
@@ -143,6 +152,19 @@ def _kept(run: str | None, game: str) -> list[tuple[ManifestLine, Path]]:
     lines = [line for line in load_json_lines(folder / "manifest.jsonl", ManifestLine)
              if line["episode"] in names]
     return [(line, needed(episode_file(folder, line["episode"]), "rollouts")) for line in lines]
+
+
+def _take_over(source: str, game: Game, folder: Path, min_steps: int,
+               done: set[str]) -> Iterator[dict[str, Any]]:
+    """Write the recorded episodes that are not there yet; their lines of the manifest."""
+    for number, arrays in enumerate(recorded(source, game)):
+        name, length = f"recorded-{number:06d}", len(arrays["rewards"])
+        if name in done:
+            continue
+        if length >= min_steps:
+            save_npz(episode_file(folder, name), arrays)
+        yield {"episode": name, "seed": -1, "policy": "recorded", "length": length,
+               "return": float(arrays["rewards"].sum()), "kept": length >= min_steps}
 
 
 def _kind(policy: str) -> int:
