@@ -23,9 +23,11 @@ from worldmodels_repro.sections import (
     Evaluate,
     Evolve,
     Forward,
+    Frames,
     GameName,
     Learn,
     Memory,
+    Pretrain,
     Rollouts,
     Section,
     TrackerName,
@@ -56,6 +58,8 @@ class Config(Section):
     vae: Vae = Vae()
     memory: Memory = Memory()
     forward: Forward = Forward()
+    frames: Frames = Frames()
+    pretrain: Pretrain = Pretrain()
     controller: Controller = Controller()
     evolve: Evolve = Evolve()
     learn: Learn = Learn()
@@ -98,8 +102,9 @@ class Config(Section):
     @model_validator(mode="after")
     def _learners_have_what_they_need(self) -> Config:
         by, learn = self.controller.by, self.learn
-        if self.controller.inputs == ("o",) and "dream" in self.evolve.worlds:
-            raise ValueError("a game's own state is not in M's dream: set evolve.world=real, or "
+        if not self.controller.sees_v and "dream" in self.evolve.worlds:
+            what = "a game's own state is" if self.controller.inputs == ("o",) else "frames are"
+            raise ValueError(f"{what} not in M's dream: set evolve.world=real, or "
                              "controller.inputs=[z,h]")
         if self.controller.inputs == ("o",) and self.evaluate.changed:
             raise ValueError("evaluate.changed is of what V sees, and C sees the game's own state: "
@@ -113,6 +118,33 @@ class Config(Section):
         if by == "td3" and learn.alpha:
             raise ValueError("TD3 draws uniformly from its memory: set learn.alpha=0.0, or "
                              "controller.by=dqn")
+        return self
+
+    @model_validator(mode="after")
+    def _frames_are_seen_by_something(self) -> Config:
+        controller, learn, networks = self.controller, self.learn, self.pretrain.networks
+        if controller.encoder != "fresh" and "autoencoder" not in networks:
+            raise ValueError(f"controller.encoder={controller.encoder} is what an autoencoder has "
+                             "learnt: have it in pretrain.networks, or set "
+                             "controller.encoder=fresh")
+        if learn.next != "none":
+            if controller.by != "td3":
+                raise ValueError("learn.next is of TD3's critics: set learn.next=none, or "
+                                 "controller.by=td3")
+            if "transition" not in networks:
+                raise ValueError("learn.next is told by a transition network: have transition in "
+                                 "pretrain.networks, or set learn.next=none")
+            if controller.sees_frames or controller.inputs != (self.pretrain.sees,):
+                raise ValueError("learn.next is of what C sees: set controller.inputs and "
+                                 "pretrain.sees to o, or both to f with controller.encoder=frozen")
+        if networks and self.frames.skip > 1:
+            raise ValueError("pretrain learns from each step of the game: set frames.skip=1")
+        if controller.sees_frames and learn.omega is not None:
+            raise ValueError("learn.omega would keep frames of all times: set learn.omega=null, or "
+                             "controller.inputs to what is not [f]")
+        if controller.sees_frames and learn.steps > 10_000_000:
+            raise ValueError("a learner that sees frames counts them up to 16 million: set "
+                             "learn.steps=10000000 or less")
         return self
 
     def plain(self) -> dict[str, Any]:

@@ -71,20 +71,28 @@ class Stage:
 
 
 def _sees(config: Any) -> bool:
-    return bool(config.controller.inputs != ("o",))
+    return bool(config.controller.sees_v)
+
+
+def _pretrains(config: Any) -> bool:
+    return bool(config.pretrain.networks)
 
 
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (
     Stage(1, "rollouts", "collect episodes of the game",
           sections=("game", "seed", "rollouts"), writes=("manifest.jsonl",),
           spent={"episodes": "episodes", "frames": "steps of the game"},
-          starts=("vae", "memory", "evolve"), hardware="cores", belongs=_sees),
+          starts=("vae", "memory", "evolve"), hardware="cores",
+          belongs=lambda config: _sees(config) or _pretrains(config)),
     Stage(2, "vae", "train V on their frames",
           sections=("vae",), needs=("rollouts",), reads=("rollouts",),
           writes=("weights.npz", "history.csv", "reconstructions.npz"),
           spent={"history.csv:epoch": "epochs", "training_frames": "frames",
                  "parameters": "parameters"},
           starts=("vae",), hardware="gpu", extra="train", belongs=_sees),
+    Stage(2, "pretrain", "train networks on random play before C learns",
+          sections=("frames", "pretrain"), needs=("rollouts",), reads=("rollouts",),
+          extra="train", belongs=_pretrains),
     Stage(3, "latents", "encode the episodes with V",
           needs=("vae",), reads=("rollouts", "vae"), spent={"episodes": "episodes"},
           hardware="gpu", belongs=_sees),
@@ -94,26 +102,27 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
           starts=("memory",), hardware="gpu", extra="train", belongs=_sees),
     Stage(5, "evolve", "evolve C with CMA-ES",
-          sections=("game", "seed", "controller", "evolve"), needs=("memory",),
-          reads=("vae", "memory"),
+          sections=("game", "seed", "controller", "evolve", "frames"),
+          needs=("memory", "pretrain"), reads=("vae", "memory", "pretrain"),
           writes=("agent.npz", "agent.json", "generations.csv", "evaluations.jsonl"),
           spent={"generations": "generations", "steps": "steps"},
           starts=("vae", "memory", "evolve"), hardware="cores", extra="train",
           belongs=lambda config: config.controller.stage == "evolve"),
     Stage(5, "learn", "learn C by DQN or TD3",
-          sections=("game", "seed", "controller", "evolve", "learn"), needs=("memory",),
-          reads=("vae", "memory"),
+          sections=("game", "seed", "controller", "evolve", "frames", "learn"),
+          needs=("memory", "pretrain"), reads=("vae", "memory", "pretrain"),
           writes=("agent.npz", "agent.json", "history.csv", "episodes.jsonl"),
           spent={"episodes": "episodes", "steps": "steps", "updates": "updates"},
           extra="train", belongs=lambda config: config.controller.stage == "learn"),
     Stage(6, "evaluate", "judge the agent on the unmodified game",
           sections=("evaluate",), needs=("evolve", "learn"),
-          reads=("vae", "memory", "evolve", "learn"),
+          reads=("vae", "pretrain", "memory", "evolve", "learn"),
           writes=("evaluation.json", "episodes.jsonl"),
           spent={"episodes.jsonl:": "episodes", "episodes.jsonl:steps": "steps of the game"},
           hardware="cores", formerly=("evaluation",)),
     Stage(7, "figures", "draw the figures and GIFs",
-          reads=("rollouts", "vae", "latents", "memory", "evolve", "learn", "evaluate", "forward"),
+          reads=("rollouts", "vae", "pretrain", "latents", "memory", "evolve", "learn", "evaluate",
+                 "forward"),
           extra="figures"),
     Stage(8, "forward", "train a network that predicts frames",
           sections=("forward",), needs=("rollouts",), reads=("rollouts",),

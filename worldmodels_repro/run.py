@@ -280,7 +280,9 @@ def load_marker(folder: Path) -> Marker:
 
 
 def _has_work(folder: Path) -> bool:
-    return any(has_checkpoint(folder / name) for name in CHECKPOINTS)
+    # A stage of several models has a folder for each.
+    return any(has_checkpoint(place / name) for place in (folder, *folder.glob("*/"))
+               for name in CHECKPOINTS)
 
 
 def versions() -> dict[str, str]:

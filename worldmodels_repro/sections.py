@@ -35,7 +35,7 @@ Policy = Annotated[str, _OneOf("network", "brownian", "held", "controller", "can
 GameName = Annotated[str, _OneOf(
     "car_racing", "take_cover", "pong", "cube_crash", "cart_pole", "acrobot", "pendulum",
     "lunar_lander", "lunar_lander_continuous")]
-Feature = Literal["z", "h", "c", "o"]
+Feature = Literal["z", "h", "c", "o", "f"]
 World = Literal["real", "dream"]
 TrackerName = Annotated[str, _OneOf("tensorboard", "wandb", "mlflow")]
 
@@ -301,6 +301,72 @@ class Forward(Section):
         return 1 if self.context == "serve" else self.context
 
 
+class Frames(Section):
+    """Frames for those without V: what C sees where controller.inputs is [f], and what pretrain
+    learns from."""
+
+    stack: Annotated[int, Field(ge=1, le=16)] = 4
+    """Frames seen together; an episode's first stands for those before it."""
+    gray: bool = True
+    """Gray, or in colours."""
+    background: bool = False
+    """Take the episode's first frame away: what is left is what has moved."""
+    skip: Positive = 1
+    """Steps of the game from one look to the next, all with the same action; learn and evolve then
+    count looks."""
+    layers: Literal["atari", "pooled", "deep_tamer", "strided", "strided_2", "strided_1"] = "atari"
+    """The convolutions that see them, a table in models/convolutions.py."""
+    latent: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Numbers that a dense layer behind them gives (None: what the last convolution leaves)."""
+
+
+Pretrained = Literal["autoencoder", "transition", "decoder", "regressor"]
+
+
+class Pretrain(Section):
+    """Stage pretrain: networks that learn from random play before C does."""
+
+    networks: tuple[Pretrained, ...] = ()
+    """autoencoder: frames to frames through few numbers (M1); transition: what is seen and what is
+    done to what is seen next (M2); decoder: the game's state to a frame; regressor: frames to the
+    state."""
+    sees: Literal["o", "f"] = "o"
+    """transition: what moves on, the game's state o, or the autoencoder's numbers of frames f."""
+    hidden: Annotated[tuple[Positive, ...], Field(min_length=1)] = (256, 256)
+    """transition, decoder, regressor: units of their dense layers; the decoder takes the last ones
+    for pixels, 8x8 of them."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Of those layers."""
+    normalise: bool = True
+    """States are taken less their mean and over their deviation, one of each for all numbers."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of what the first layers that draw frames leave out in training."""
+    steps: Positive = Field(default=10_000, json_schema_extra=MORE)
+    """Gradient steps of each network."""
+    batch: Positive = 32
+    """Examples in a step."""
+    shuffle: bool = True
+    """Examples of a step are drawn from all episodes; false: they follow each other."""
+    learning_rate: Rate = 1e-3
+    """Adam's."""
+    validation: Share = 0.1
+    """Share of the episodes held out, whole."""
+    validate_every: Positive = 500
+    """Steps between validations (and checkpoints)."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Pretrain:
+        if len(set(self.networks)) != len(self.networks):
+            raise ValueError("pretrain.networks takes each name once")
+        if self.sees == "f" and "autoencoder" not in self.networks:
+            raise ValueError("pretrain.sees=f is of the autoencoder's numbers: have autoencoder in "
+                             "pretrain.networks, or set pretrain.sees=o")
+        if "decoder" in self.networks and self.hidden[-1] % 64:
+            raise ValueError("the decoder draws pretrain.hidden's last units as 8x8 pixels: make "
+                             "them 64, or a multiple of it")
+        return self
+
+
 class Controller(Section):
     """C: how it comes to be, what it sees, and the evolved one's optional hidden layer."""
 
@@ -309,7 +375,12 @@ class Controller(Section):
     DQN picks from a game's choices, TD3 gives numbers in their ranges."""
     inputs: tuple[Feature, ...] = ("z", "h")
     """What C sees, in this order: z, M's hidden state h, M's cell state c; or [o], the game's own
-    state, where it has one: then there are no rollouts, no V and no M."""
+    state, where it has one; or [f], frames as the section frames says: then there are no V and no
+    M, and no rollouts but for what pretrain learns from."""
+    encoder: Literal["fresh", "tuned", "frozen"] = "fresh"
+    """[f]: what sees the frames is the first part of C's network, learnt with it from nothing
+    (fresh) or from what pretrain's autoencoder has learnt (tuned); or it is that, and C sees its
+    numbers (frozen)."""
     hidden: Annotated[int, Field(ge=0)] = 0
     """Units of a tanh layer between (0: linear, the paper's)."""
     bias: bool = True
@@ -319,10 +390,27 @@ class Controller(Section):
     def _inputs_differ(self) -> Controller:
         if not self.inputs or len(set(self.inputs)) != len(self.inputs):
             raise ValueError("controller.inputs takes one or more of z, h, c, each once")
-        if "o" in self.inputs and len(self.inputs) > 1:
-            raise ValueError("controller.inputs takes o, the game's state, alone: set "
-                             "controller.inputs=[o]")
+        for alone, what in (("o", "the game's state"), ("f", "frames")):
+            if alone in self.inputs and len(self.inputs) > 1:
+                raise ValueError(f"controller.inputs takes {alone}, {what}, alone: set "
+                                 f"controller.inputs=[{alone}]")
+        if self.encoder != "fresh" and self.inputs != ("f",):
+            raise ValueError(f"controller.encoder={self.encoder} sees frames: set "
+                             "controller.inputs=[f], or controller.encoder=fresh")
+        if self.by == "cma_es" and self.inputs == ("f",) and self.encoder != "frozen":
+            raise ValueError("CMA-ES can't evolve what sees frames: set controller.encoder=frozen, "
+                             "or controller.by to dqn or td3")
         return self
+
+    @property
+    def sees_v(self) -> bool:
+        """Whether C sees what V (and M) make of frames."""
+        return not {"o", "f"} & set(self.inputs)
+
+    @property
+    def sees_frames(self) -> bool:
+        """Whether what sees frames is a part of C's own network."""
+        return self.inputs == ("f",) and self.encoder != "frozen"
 
     @property
     def stage(self) -> Literal["evolve", "learn"]:
@@ -465,6 +553,11 @@ class Learn(Section):
     """td3: updates of the critics for each of the actor and of the targets."""
     polyak: Annotated[float, Field(ge=0, lt=1)] = 0.995
     """td3: share of a target that stays at each of those."""
+    next: Literal["none", "beside", "late", "alone"] = "none"
+    """td3: how the critics are told what pretrain's transition network expects next: beside what C
+    sees and does; late, behind their first layer; alone, in place of both."""
+    ahead: Annotated[int, Field(ge=1, le=20)] = 1
+    """td3: steps that they are told of; from the second on the policy acts."""
     end_reward: float | None = None
     """Learnt in place of the reward of a step that ends the episode (None: the game's own)."""
     buffer: Positive = 50_000
@@ -490,6 +583,9 @@ class Learn(Section):
             raise ValueError(f"learn.buffer={self.buffer} is smaller than a batch of {self.batch}"
                              f"{'' if self.omega is None else ' in each half'}: set learn.buffer="
                              f"{least} or more")
+        if self.next == "none" and self.ahead > 1:
+            raise ValueError("learn.ahead does nothing with learn.next=none: set learn.ahead=1, or "
+                             "learn.next to beside, late or alone")
         if self.every == 0 and self.updates > 1:
             raise ValueError("learn.updates does nothing with learn.every=0, where an episode's "
                              "steps say how many: set learn.updates=1")

@@ -207,7 +207,7 @@ class Trackers:
 
     Args:
         run: the run folder, in which the stage has begun.
-        stage: the name of its folder.
+        stage: the name of its folder; ``stage/part`` where it trains several models.
         config: of the run; ``config.trackers`` names who is told.
 
     Raises:
@@ -275,7 +275,7 @@ def _make(name: str, place: Place) -> Tracker:
 
 def _id(run: Path, stage: str) -> str:
     """The same wherever a stage goes on: its ``stage.json`` travels with it."""
-    marker = run / stage / "stage.json"
+    marker = run / stage.partition("/")[0] / "stage.json"
     started = load_json(marker, dict).get("started", "") if marker.exists() else ""
     return hashlib.sha256(f"{run.resolve().name}/{stage}/{started}".encode()).hexdigest()[:16]
 

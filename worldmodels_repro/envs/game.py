@@ -204,6 +204,8 @@ def resized(picture: np.ndarray) -> np.ndarray:
 class Seen(gymnasium.Wrapper[np.ndarray, np.ndarray, Any, Any]):
     """An environment with V's frames as observations, and C's numbers as actions.
 
+    What it gave itself stands in ``info["observation"]``.
+
     Args:
         env: any.
         see: its observation -> (64, 64, 3) uint8.
@@ -221,9 +223,10 @@ class Seen(gymnasium.Wrapper[np.ndarray, np.ndarray, Any, Any]):
               options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode."""
         observation, info = self.env.reset(seed=seed, options=options)
-        return self._see(observation), info
+        return self._see(observation), {**info, "observation": observation}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Act once."""
         observation, reward, terminated, truncated, info = self.env.step(self._act(action))
-        return self._see(observation), float(reward), terminated, truncated, info
+        return (self._see(observation), float(reward), terminated, truncated,
+                {**info, "observation": observation})

@@ -13,7 +13,7 @@ from worldmodels_repro.pool import Pool
 from worldmodels_repro.worlds.agent import Body
 from worldmodels_repro.worlds.dream import Dream, DreamWorld
 from worldmodels_repro.worlds.episodes import EndingWorld, Played, play
-from worldmodels_repro.worlds.frames import StatesWorld
+from worldmodels_repro.worlds.frames import StacksWorld, StatesWorld
 from worldmodels_repro.worlds.real import RealWorld
 
 
@@ -30,8 +30,12 @@ class WorldSpec:
         """The world."""
         if self.dream is not None:
             return DreamWorld(self.dream, self.slots)
+        game = game_named(self.body.game)
+        if self.body.sight is not None:
+            return StacksWorld(game, self.slots, self.renderer, self.body.sight,
+                               self.body.encode)
         if self.body.vision is None:
-            return StatesWorld(game_named(self.body.game), self.slots)
+            return StatesWorld(game, self.slots)
         return RealWorld(self.body, self.slots, self.renderer)
 
     def __call__(self) -> PlaysChunks:

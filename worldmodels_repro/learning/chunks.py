@@ -21,10 +21,11 @@ class Chunks:
     Args:
         folder: where they lie.
         width: numbers in a row.
+        dtype: theirs.
     """
 
-    def __init__(self, folder: Path, width: int):
-        self._folder, self._width = folder, width
+    def __init__(self, folder: Path, width: int, dtype: type = np.float32):
+        self._folder, self._width, self._dtype = folder, width, dtype
         self._fresh: list[np.ndarray] = []
         self._end = 0  # of what is on disk
         self._before = np.empty(0, int)
@@ -65,7 +66,8 @@ class Chunks:
         Raises:
             UserError: a file is missing or damaged.
         """
-        rows, found = np.zeros((len(numbers), self._width), np.float32), 0
+        found = 0
+        rows: np.ndarray = np.zeros((len(numbers), self._width), self._dtype)
         for path, first, last in self._files():
             here = (numbers >= first) & (numbers < last)
             if here.any():

@@ -10,15 +10,19 @@ import tensorflow as tf
 from keras import ops
 
 from worldmodels_repro.learning.explore import chosen, epsilon
+from worldmodels_repro.learning.frames import FrameRing
 from worldmodels_repro.learning.learner import (
     adam,
     arrays_of,
+    columns_of,
     compiled,
     flat,
-    keras_network,
     set_arrays,
+    stacks_of,
+    whole_network,
 )
-from worldmodels_repro.learning.replay import Columns, Memory
+from worldmodels_repro.learning.replay import Memory
+from worldmodels_repro.models.keras_convolutions import unfold
 from worldmodels_repro.models.network import Network
 from worldmodels_repro.sections import Learn
 from worldmodels_repro.storage import Arrays
@@ -31,19 +35,21 @@ class DQN:
         network: its sizes.
         settings: the config's ``learn``.
         seed: of its first weights.
+        frames: of its transitions, where it sees frames.
     """
 
-    def __init__(self, network: Network, settings: Learn, seed: int):
+    def __init__(self, network: Network, settings: Learn, seed: int,
+                 frames: FrameRing | None = None):
         keras.utils.set_random_seed(seed)
-        self._network, self._settings = network, settings
-        self.columns = Columns(network.features, 1)
-        self._online, self._target = keras_network(network), keras_network(network)
+        self._network, self._settings, self._frames = network, settings, frames
+        self.columns = columns_of(network, 1)
+        self._online, self._target = whole_network(network), whole_network(network)
         self._target.set_weights(self._online.get_weights())
         self._optimizer = adam(settings, self._online.trainable_variables)
         self.policy = np.asarray(flat(self._online))[None]
-        self._step = compiled(self._learn,
-                              np.zeros((settings.batch, self.columns.width), np.float32),
-                              np.zeros(settings.batch, np.float32))
+        rows = np.zeros((settings.batch, self.columns.width), np.float32)
+        self._step = compiled(self._learn, rows, np.zeros(settings.batch, np.float32),
+                              *stacks_of(frames, self.columns, rows), xla=frames is None)
 
     def explore(self, seen: np.ndarray, step: int,
                 rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -64,19 +70,30 @@ class DQN:
         losses = 0.0
         for _ in range(times):
             drawn = memory.draw(self._settings.batch, rng)
-            errors, loss, weights = self._step(drawn.rows, drawn.weights)
+            errors, loss, weights = self._step(
+                drawn.rows, drawn.weights, *stacks_of(self._frames, self.columns, drawn.rows))
             memory.learnt(drawn, errors.numpy())
             losses += float(loss)
         self.policy = weights.numpy()[None]
         return losses / times
 
+    def start_with(self, weights: np.ndarray) -> None:
+        """What sees frames begins with these weights (n,), which were learnt before."""
+        unfold(weights, self._online)
+        self.renew_target()
+        self.policy = np.asarray(flat(self._online))[None]
+
     def renew_target(self) -> None:
         """The target becomes the network."""
         self._target.set_weights(self._online.get_weights())
 
-    def _learn(self, rows: Any, weights: Any) -> tuple[Any, Any, Any]:
-        """A batch's |errors| (B,), its loss, and the network's weights after it."""
+    def _learn(self, rows: Any, weights: Any, *stacks: Any) -> tuple[Any, Any, Any]:
+        """A batch's |errors| (B,), its loss, and the network's weights after it.
+
+        ``stacks``: the frames that were seen and those seen next, where that is what it sees.
+        """
         seen, choices, rewards, following, ended = tf.split(rows, self.columns.sizes, axis=1)
+        seen, following = stacks or (seen, following)
         choices = ops.cast(choices[:, 0], "int32")
         target = q_target(rewards[:, 0], ended[:, 0], self._settings.gamma,
                           self._online(following) if self._settings.double else None,

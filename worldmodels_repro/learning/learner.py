@@ -12,7 +12,9 @@ import tensorflow as tf
 from keras import layers
 
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.learning.frames import FrameRing
 from worldmodels_repro.learning.replay import Columns, Memory
+from worldmodels_repro.models.keras_convolutions import encoder_layers, scaled
 from worldmodels_repro.models.network import Network
 from worldmodels_repro.sections import Learn
 from worldmodels_repro.storage import Arrays
@@ -39,6 +41,9 @@ class Learner(Protocol):
     def update(self, memory: Memory, times: int, rng: np.random.Generator) -> float:
         """Learn from so many batches; the mean loss."""
 
+    def start_with(self, weights: np.ndarray) -> None:
+        """What sees frames begins with these weights (n,), which were learnt before."""
+
     def renew_target(self) -> None:
         """``learn.target_every`` steps have gone by."""
 
@@ -62,17 +67,58 @@ def set_threads(threads: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
-def keras_network(network: Network) -> Any:
-    """A Keras model with :class:`Network`'s layers, and what comes out of it (B, outputs)."""
+def columns_of(network: Network, done: int) -> Columns:
+    """Of its transitions: what was seen itself, or two numbers that name the frames of it."""
+    return Columns(network.features if network.encoder is None else 2, done)
+
+
+def keras_network(network: Network, late: int = 0) -> Any:
+    """A Keras model with :class:`Network`'s layers behind the features, and what comes out of it
+    (B, outputs).
+
+    The last ``late`` of its inputs (B, features + late) enter behind the first layer.
+    """
     he_or_xavier = "he_normal" if network.activation == "relu" else "glorot_uniform"
-    inputs = values = keras.Input((network.features,))
-    for units in network.hidden:
+    inputs = values = keras.Input((network.features + late,))
+    if late:
+        values = inputs[:, :network.features]
+    for number, units in enumerate(network.hidden):
         values = layers.Dense(units, network.activation, kernel_initializer=he_or_xavier)(values)
+        if late and number == 0:
+            values = layers.Concatenate()([values, inputs[:, network.features:]])
     values = layers.Dense(network.outputs + network.dueling,
                           "tanh" if network.kind == "actions" else None)(values)
     if network.dueling:
         values = layers.Lambda(dueling)(values)
     return keras.Model(inputs, values)
+
+
+def keras_encoder(network: Network) -> Any:
+    """A Keras model of what sees its frames, (B, S, S, C) uint8 -> (B, features)."""
+    assert network.encoder is not None  # whoever asks has looked
+    inputs = keras.Input(network.encoder.shape, dtype="uint8")
+    values = layers.Lambda(scaled)(inputs)
+    for layer in encoder_layers(network.encoder, norms=False):
+        values = layer(values)
+    return keras.Model(inputs, values)
+
+
+def whole_network(network: Network) -> Any:
+    """A Keras model of all of it: features or frames -> (B, outputs)."""
+    behind = keras_network(network)
+    if network.encoder is None:
+        return behind
+    encoder = keras_encoder(network)
+    return keras.Model(encoder.inputs, behind(encoder.outputs[0]))
+
+
+def stacks_of(frames: FrameRing | None, columns: Columns,
+              rows: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Rows (B, width) -> the frames that were seen and those seen next, (B, S, S, C) each; nothing
+    where features are what is seen."""
+    if frames is None:
+        return ()
+    return frames.stacks(columns.seen(rows)), frames.stacks(columns.following(rows))
 
 
 def dueling(outputs: Any) -> Any:
@@ -81,14 +127,15 @@ def dueling(outputs: Any) -> Any:
     return outputs[:, :1] + advantage - keras.ops.mean(advantage, axis=1, keepdims=True)
 
 
-def compiled(function: Callable[..., Any], *arrays: np.ndarray) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], *arrays: np.ndarray,
+             xla: bool = True) -> Callable[..., Any]:
     """A function of arrays like these, compiled by XLA: they must always have the same shapes.
 
     For networks this small a call costs more than what it computes; that TensorFlow need not look
-    for the right program each time halves it.
+    for the right program each time halves it. Convolutions are faster without XLA.
     """
     specs = [tf.TensorSpec(array.shape, array.dtype) for array in arrays]
-    program = tf.function(function, jit_compile=True).get_concrete_function(*specs)
+    program = tf.function(function, jit_compile=xla).get_concrete_function(*specs)
     return lambda *given: program(*map(tf.constant, given))
 
 
@@ -99,10 +146,10 @@ def adam(settings: Learn, variables: list[Any]) -> Any:
     return optimizer
 
 
-def flat(model: Any) -> Any:
-    """A model's weights as one tensor (n,), as :class:`Network` reads them."""
-    return tf.concat([tf.reshape(variable.value, [-1]) for variable in model.trainable_variables],
-                     axis=0)
+def flat(*models: Any) -> Any:
+    """Models' weights as one tensor (n,), as :class:`Network` reads them."""
+    return tf.concat([tf.reshape(variable.value, [-1]) for model in models
+                      for variable in model.trainable_variables], axis=0)
 
 
 def arrays_of(**parts: Any) -> Arrays:

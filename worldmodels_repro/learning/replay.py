@@ -39,6 +39,10 @@ class Columns:
         """Rows (N, width) -> what was seen, (N, F)."""
         return rows[:, :self.features]
 
+    def following(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (N, width) -> what was seen next, (N, F)."""
+        return rows[:, -1 - self.features:-1]
+
     def actions(self, rows: np.ndarray) -> np.ndarray:
         """Rows (N, width) -> what was done, (N, K)."""
         return rows[:, self.features:self.features + self.done]
@@ -171,6 +175,11 @@ class Fifo:
         slots = np.minimum(self._tree.find(draws * total), self.count - 1)
         weights = (self.count * self._tree[slots] / total) ** -self._beta
         return Draw(slots, self.rows[slots], weights.astype(np.float32))
+
+    @property
+    def oldest(self) -> np.ndarray:
+        """The row (width,) of the transition that is forgotten next."""
+        return self.rows[self._next if self.count == len(self.rows) else 0]
 
     def learnt(self, draw: Draw, errors: np.ndarray) -> None:
         """Their priorities from now on."""

@@ -11,6 +11,8 @@ from typing import Literal
 
 import numpy as np
 
+from worldmodels_repro.models.convolutions import FrameEncoder
+
 Activation = Literal["relu", "tanh"]
 Kind = Literal["values", "actions"]
 
@@ -27,6 +29,7 @@ class Network:
         kind: ``values``, as they are; or ``actions``, by tanh in [-1, 1].
         dueling: values are V(s) + A(s, a) - mean A(s, .) (Wang et al. 2016, equation 9); the last
             layer gives V, then A.
+        encoder: where it sees frames, its first layers, which give the features.
     """
 
     features: int
@@ -35,28 +38,35 @@ class Network:
     activation: Activation = "relu"
     kind: Kind = "values"
     dueling: bool = False
+    encoder: FrameEncoder | None = None
 
     @property
     def layers(self) -> list[tuple[int, int]]:
-        """(inputs, outputs) of each layer."""
+        """(inputs, outputs) of each layer behind the features."""
         return list(pairwise((self.features, *self.hidden, self.outputs + self.dueling)))
 
     @property
     def weights(self) -> int:
-        """How many numbers there are: each layer's kernel (inputs, outputs), then its bias."""
-        return sum(outputs * (inputs + 1) for inputs, outputs in self.layers)
+        """How many numbers there are: the encoder's, then each layer's kernel (inputs, outputs)
+        and its bias."""
+        return (self.encoder.weights if self.encoder else 0) + sum(
+            outputs * (inputs + 1) for inputs, outputs in self.layers)
 
     def act(self, weights: np.ndarray, features: np.ndarray) -> np.ndarray:
         """What comes out for each row.
 
         Args:
             weights: (B, weights).
-            features: (B, features); for one network on B states, ``weights`` (1, weights).
+            features: (B, features), or frames (B, S, S, C) uint8 where it sees those; for one
+                network on B of them, ``weights`` (1, weights).
 
         Returns:
             (B, outputs) float32.
         """
         values, start = features, 0
+        if self.encoder is not None:
+            start = self.encoder.weights
+            values = self.encoder.act(weights[:, :start], features)
         for number, (inputs, outputs) in enumerate(self.layers, start=1):
             end = start + inputs * outputs
             kernel = weights[:, start:end].reshape(-1, inputs, outputs)  # (B, in, out)

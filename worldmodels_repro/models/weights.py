@@ -20,7 +20,7 @@ _PARTS = {"conv": "encoder/", "mu": "encoder/", "logvar": "encoder/",
 
 def weights_of(model: Any) -> Arrays:
     """The model's weights, by name, as float32 arrays."""
-    return {_name(variable): np.asarray(variable) for variable in model.trainable_variables}
+    return {_name(variable): np.asarray(variable) for variable in _variables(model)}
 
 
 def set_weights(model: Any, arrays: Arrays, source: str = "these weights") -> None:
@@ -29,13 +29,13 @@ def set_weights(model: Any, arrays: Arrays, source: str = "these weights") -> No
     Raises:
         UserError: a name is missing or a shape differs.
     """
-    for variable in model.trainable_variables:
+    for variable in _variables(model):
         name = _name(variable)
         if name not in arrays or arrays[name].shape != tuple(variable.shape):
             found = arrays[name].shape if name in arrays else "nothing"
             raise UserError(f"{source} holds {found} for {name}, the model wants "
                             f"{tuple(variable.shape)}: use the config it was trained with")
-    for variable in model.trainable_variables:
+    for variable in _variables(model):
         variable.assign(arrays[_name(variable)].astype("float32"))
 
 
@@ -76,6 +76,13 @@ def save_weights(path: Path, model: Any) -> None:
 def load_weights(path: Path) -> Arrays:
     """Read named weights as float32, whatever precision they were kept in."""
     return {name: array.astype(np.float32) for name, array in load_npz(path).items()}
+
+
+def _variables(model: Any) -> list[Any]:
+    """What is learnt, and the means and variances of batch normalisations."""
+    return [*model.trainable_variables, *(
+        variable for variable in model.non_trainable_variables
+        if variable.path.split("/")[-1] in ("moving_mean", "moving_variance"))]
 
 
 def _name(variable: Any) -> str:

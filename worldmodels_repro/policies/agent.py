@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from worldmodels_repro.data.stacks import Stacks
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.seeds import generator
 from worldmodels_repro.worlds.agent import Agent, Body, Senses, Spread
@@ -103,8 +104,44 @@ class SeeingAgent:
         return actions
 
 
+class StackingAgent:
+    """C in a world of frames, where it sees stacks of them and no V does.
+
+    Args:
+        agent: with a ``sight``.
+        slots: B.
+    """
+
+    def __init__(self, agent: Agent, slots: int = 1):
+        assert agent.body.sight is not None  # on_sight chooses
+        self._body, self._skip = agent.body, agent.body.sight.skip
+        self._stacks = Stacks(agent.body.sight, slots)
+        self._controllers = Controllers(agent.body, agent.weights[None], slots)
+        self._age = np.full(slots, -1)  # steps since the episode began
+        self._actions = np.zeros((slots, game_named(agent.body.game).actions), np.float32)
+
+    def reset(self, slot: int, seed: int, episode: int) -> None:
+        """An episode begins in a slot."""
+        self._age[slot] = -1
+        self._controllers.reset(slot, seed, episode)
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """Frames (B, 64, 64, 3) uint8 -> actions (B, A); between looks the one before again."""
+        self._age += 1
+        looking = np.flatnonzero(self._age % self._skip == 0)
+        for slot in map(int, looking):
+            look = self._stacks.begin if self._age[slot] == 0 else self._stacks.go_on
+            look(slot, observations[slot])
+        if len(looking):
+            actions = self._controllers.act(self._body.encode(self._stacks.seen))
+            self._actions[looking] = actions[looking]
+        return self._actions.copy()
+
+
 def on_sight(agent: Agent, slots: int = 1) -> Policy:
-    """The agent in the real game: on its frames, or where C needs no V on its states."""
+    """The agent in the real game: on its frames, or where C needs none on its states."""
+    if agent.body.sight is not None:
+        return StackingAgent(agent, slots)
     if agent.body.vision is None:
         return Controllers(agent.body, agent.weights[None], slots)
     return SeeingAgent(agent, slots)

@@ -48,7 +48,7 @@ def _candidates(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
 def _with_a_v(agent: Agent | None) -> Agent:
     assert agent is not None  # the config has been checked
     if agent.body.vision is None:
-        raise UserError("rollouts.agent names a run whose C sees the game's state: name one "
+        raise UserError("rollouts.agent names a run whose C sees the game without a V: name one "
                         "that has a V")
     return agent
 

@@ -9,17 +9,18 @@ with the same numbers, what it remembers included.
 from __future__ import annotations
 
 import time
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from worldmodels_repro.config import Config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import WorldSpec
 from worldmodels_repro.learning.chunks import Chunks
-from worldmodels_repro.learning.replay import memory_of
+from worldmodels_repro.learning.frames import FrameRing
+from worldmodels_repro.learning.replay import Fifo, memory_of
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import LearningEpisode
@@ -42,7 +43,7 @@ from worldmodels_repro.storage import (
 )
 from worldmodels_repro.tracking import Trackers
 from worldmodels_repro.training.quiet import import_keras_quietly
-from worldmodels_repro.worlds.agent import Body, load_body, network_of
+from worldmodels_repro.worlds.agent import Body, load_body, network_of, pretrained_encoder
 from worldmodels_repro.worlds.dream import load_dream
 from worldmodels_repro.worlds.episodes import EndingWorld, play
 
@@ -63,6 +64,9 @@ def run(stage_run: Run) -> None:
     network_of(config, 1)  # refuses a game that it can't be for
     if "real" in config.evolve.worlds:
         game_named(config.game).require(config.evolve.renderer)
+    if settings.next != "none" and game_named(config.game).squash is not None:
+        raise UserError(f"{config.game} bends what C gives before it is an action, which the "
+                        "transition network is not told: set learn.next=none")
     _refuse_without_learner(stage_run.folder("learn"), settings)
     folder = stage_run.begin("learn")
     if folder is None:
@@ -124,7 +128,12 @@ class Course:
         self._seed = episode_seed(self._config.seed, "models", 5)
         game = game_named(self._config.game)
         self._longest = min(game.max_steps, self._config.evolve.max_steps)
-        self._learner = _learner(self._config, body, self._seed)
+        self._frames = None
+        if body.network is not None and body.network.encoder is not None:
+            assert body.sight is not None
+            self._frames = FrameRing(body.sight, settings.buffer)
+            self._frame_chunks = Chunks(self._folder / "frames", prod(self._frames.frame), np.uint8)
+        self._learner = _learner(stage_run, body, self._seed, self._frames)
         width = self._learner.columns.width
         self._memory = memory_of(settings.buffer, width, settings.alpha, settings.beta,
                                  settings.omega)
@@ -161,7 +170,7 @@ class Course:
         rng = generator(self._seed, number)
         self._world.reset(0, episode_seed(self._config.seed, "training", number))
         seen, age, score, losses, before = self._look(), 0, 0.0, 0.0, self.updates
-        over = False
+        kept, over = self._kept(seen), False
         while not over:
             done, outputs = self._learner.explore(seen, self.step, rng)
             rewards, dones = self._world.step(self._body.acts(outputs))
@@ -170,11 +179,14 @@ class Course:
             age, score = age + 1, score + reward
             over = bool(dones[0]) or age >= self._longest
             learnt = reward if settings.end_reward is None or not ended else settings.end_reward
-            row = np.concatenate([seen, done, (learnt,), following, (ended,)], dtype=np.float32)
+            then = self._kept(following, kept, ended)
+            row = np.concatenate([kept, done, (learnt,), then, (ended,)], dtype=np.float32)
             self._memory.add(row, self.step)
             self._chunks.add(row)
+            if self._frames is not None and isinstance(self._memory, Fifo):
+                self._frames.forget(*self._learner.columns.seen(self._memory.oldest[None])[0])
             self.step += 1
-            seen = following
+            seen, kept = following, then
             if self.step > settings.delay and (
                     over if settings.every == 0 else self.step % settings.every == 0):
                 times = settings.updates if settings.every else age
@@ -227,12 +239,19 @@ class Course:
         """Put on disk all that learning goes on from."""
         self._chunks.write()
         numbers = self._memory.numbers()
+        frames: Arrays = {}
+        if self._frames is not None:
+            self._frame_chunks.write()
+            frames = self._frames.state()
         save_checkpoint(self._folder / "learner.npz", {
             "step": np.array(self.step), "episodes": np.array(len(self.episodes)),
             "learner_updates": np.array(self.updates),
             **{f"learner/{name}": array for name, array in self._learner.state().items()},
-            **{f"memory/{name}": array for name, array in self._memory.state().items()}})
+            **{f"memory/{name}": array for name, array in self._memory.state().items()},
+            **{f"frames/{name}": array for name, array in frames.items()}})
         self._chunks.forget(numbers)
+        if self._frames is not None:
+            self._frame_chunks.forget(self._frames.numbers())
         self._saved = time.monotonic()
         self._run.checkpoint("learn")
 
@@ -242,11 +261,15 @@ class Course:
             step = load_step(state, source)
             self._learner.restore(_part(state, "learner"), source)
             self._memory.restore(_part(state, "memory"), self._chunks.rows)
+            if self._frames is not None:
+                self._frames.restore(_part(state, "frames"), self._frame_chunks.rows)
             self.step, self.updates = step, int(state["learner_updates"])
             return step, int(state["episodes"])
 
         step, episodes = resume_checkpoint(self._folder / "learner.npz", use) or (0, 0)
         self._chunks.go_on(step, self._memory.numbers())
+        if self._frames is not None:
+            self._frame_chunks.go_on(self._frames.next, self._frames.numbers())
         log = self._folder / "episodes.jsonl"
         rows = load_json_lines(log, LearningEpisode)
         self.episodes = rows[:episodes]
@@ -258,19 +281,44 @@ class Course:
     def _look(self) -> np.ndarray:
         return self._world.features()[0].copy()
 
+    def _kept(self, seen: np.ndarray, before: np.ndarray | None = None,
+              ended: bool = False) -> np.ndarray:
+        """How a transition names what is seen: itself, or the numbers of its newest frame and of
+        its episode's first; ``before``: the same of the step before."""
+        if self._frames is None:
+            return seen
+        if before is not None and ended:  # it will never be looked at
+            return before
+        self._frame_chunks.add(self._frames.newest(seen).ravel())
+        number = self._frames.add(seen)
+        return np.array([number, number if before is None else before[1]])
+
     def _lately(self) -> float:
         return float(np.mean([row["score"] for row in self.episodes[-LATELY:]]))
 
 
-def _learner(config: Config, body: Body, seed: int) -> Learner:
+def _learner(stage_run: Run, body: Body, seed: int, frames: FrameRing | None) -> Learner:
     from worldmodels_repro.learning.dqn import DQN
     from worldmodels_repro.learning.learner import set_threads
     from worldmodels_repro.learning.td3 import TD3
 
+    config = stage_run.config
     assert body.network is not None  # controller.by says so
     set_threads(config.learn.threads)
-    kind = DQN if config.controller.by == "dqn" else TD3
-    return kind(body.network, config.learn, seed)
+    learner: Learner
+    if config.controller.by == "dqn":
+        learner = DQN(body.network, config.learn, seed, frames)
+    else:
+        transition = None
+        if config.learn.next != "none":
+            from worldmodels_repro.models.pretraining import load_transition
+
+            transition = load_transition(stage_run.path, config.pretrain, body.features,
+                                         game_named(config.game).actions)
+        learner = TD3(body.network, config.learn, seed, frames, transition)
+    if config.controller.encoder == "tuned":
+        learner.start_with(pretrained_encoder(stage_run.path, config))
+    return learner
 
 
 def _world(stage_run: Run, body: Body, name: str, slots: int) -> EndingWorld:

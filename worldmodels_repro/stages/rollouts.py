@@ -213,6 +213,7 @@ class _Log:
     def __init__(self, world: FramesWorld):
         self._world = world
         self._frames: list[np.ndarray] = []
+        self._states: list[np.ndarray] = []
         self._actions: list[np.ndarray] = []
         self.rewards: list[float] = []
         self._terminated: list[bool] = []
@@ -220,6 +221,7 @@ class _Log:
     def __call__(self, seen: np.ndarray, actions: np.ndarray, rewards: np.ndarray,
                  dones: np.ndarray) -> None:
         self._frames.append(seen[0])
+        self._states.append(self._world.states[0].copy())
         self._actions.append(actions[0].copy())
         self.rewards.append(float(rewards[0]))
         self._terminated.append(bool(self._world.terminated[0]))
@@ -235,4 +237,6 @@ class _Log:
             "rewards": np.array(self.rewards, np.float32),
             "terminated": terminated,
             "truncated": truncated,
+            # (T, S) where the game has a state
+            **({"states": np.stack(self._states)} if self._states[0].size else {}),
         }

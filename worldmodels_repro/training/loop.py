@@ -44,7 +44,8 @@ class Course(Protocol):
         """After a round: keep what shall be looked at; what to say beside its losses."""
 
 
-def fit(run: Run, stage: str, model: Any, course: Course, data: str) -> list[Row]:
+def fit(run: Run, stage: str, model: Any, course: Course, data: str,
+        part: str = "") -> list[Row]:
     """Train for the units that are missing.
 
     After each round all that training needs is in the stage's folder: the best weights,
@@ -56,17 +57,18 @@ def fit(run: Run, stage: str, model: Any, course: Course, data: str) -> list[Row
         model: compiled; first it is given what the checkpoint holds.
         course: what is learnt.
         data: what it learns from, to be said at the start.
+        part: which of the stage's models it is, where it has several: a folder in the stage's.
 
     Returns:
         The rows of ``history.csv``.
     """
-    folder = run.folder(stage)
+    folder, name = run.folder(stage) / part, f"{stage}/{part}".rstrip("/")
     done = resume_training(folder / "training.npz", model)
     history = [row for row in load_csv(folder / "history.csv", course.unit, "val_loss")
                if row[course.unit] <= done]
     each, counted = course.counted
-    with (Trackers(run.path, stage, run.config) as trackers,
-          Progress(stage, course.total * each, counted, done * each) as progress):
+    with (Trackers(run.path, name, run.config) as trackers,
+          Progress(name, course.total * each, counted, done * each) as progress):
         progress.say(f"{device_line()} in {model.dtype_policy.name}; {data}")
         while done < course.total:
             clock, until = time.monotonic(), min(course.total, done + course.every)

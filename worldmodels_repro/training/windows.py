@@ -62,6 +62,10 @@ class StepsOnWindows:
         """The learning rate of a step."""
         raise NotImplementedError
 
+    def weight(self, targets: Any) -> float:
+        """How much a batch counts in the means of a round."""
+        return float(targets[self.counts].sum())
+
     def prepared(self, inputs: Any, model: Any, step: int) -> Any:
         """A step's inputs as the model takes them."""
         raise NotImplementedError
@@ -75,6 +79,6 @@ class StepsOnWindows:
             inputs, targets = self._training.batch(self._batch, generator(self._seed, step))
             logs = model.train_on_batch(self.prepared(inputs, model, step), targets,
                                         return_dict=True)
-            means.add(logs, targets[self.counts].sum())
+            means.add(logs, self.weight(targets))
             progress.add(1, f"loss {float(logs['loss']):.4f}")
         return {"learning_rate": rate, **means.rounded(self.digits)}

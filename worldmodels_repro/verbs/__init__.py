@@ -41,6 +41,8 @@ VERBS: dict[str, Verb] = {
                  "watch the agent, or play, in the game or the dream"),
     "truth": Verb("worldmodels_repro.verbs.truth",
                   "measure what V sees and whether M's dream is true"),
+    "probe": Verb("worldmodels_repro.verbs.probe",
+                  "set what was learnt of frames beside the game's own state"),
     "bench": Verb("worldmodels_repro.verbs.bench",
                   "compare models of a game's frames, so many steps ahead", opens=False),
     "results": Verb("worldmodels_repro.verbs.results", "print the results table", prints=True),

@@ -10,7 +10,7 @@ from worldmodels_repro.models.mdn_rnn.head import Head
 from worldmodels_repro.models.vae.layers import layers_named
 from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.run import Run, versions
-from worldmodels_repro.worlds.agent import network_of
+from worldmodels_repro.worlds.agent import encoder_of, network_of
 
 
 def run(stage_run: Run) -> None:
@@ -19,7 +19,8 @@ def run(stage_run: Run) -> None:
     z, memory, actions = config.vae.z, config.memory, game_named(config.game).actions
     head = Head(z=z, mixtures=memory.mixtures, done=memory.done, reward=memory.reward)
     game = game_named(config.game)
-    sizes = {"z": z, "h": memory.units, "c": memory.units, "o": game.state}
+    sizes = {"z": z, "h": memory.units, "c": memory.units, "o": game.state,
+             "f": encoder_of(config).outputs}
     features = sum(sizes[name] for name in config.controller.inputs)
     shape = network_of(config, features) or ControllerShape(
         features, actions, config.controller.hidden, config.controller.bias)

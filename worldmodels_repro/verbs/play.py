@@ -91,7 +91,7 @@ def _scene(stage_run: Run, world: str, temperature: float | None, human: bool,
     from worldmodels_repro.policies.agent import Controllers, on_sight
     from worldmodels_repro.records import called
     from worldmodels_repro.storage import needed
-    from worldmodels_repro.watch.film import vision_of
+    from worldmodels_repro.watch.film import states_of, vision_of
     from worldmodels_repro.watch.scene import DreamScene, GameScene
     from worldmodels_repro.worlds.agent import load_agent
     from worldmodels_repro.worlds.dream import load_dream
@@ -110,7 +110,7 @@ def _scene(stage_run: Run, world: str, temperature: float | None, human: bool,
         return DreamScene(load_dream(path, config, temperature), vision, dreaming, seed), name
     game = game_named(config.game)
     policy = None if agent is None else on_sight(agent)
-    return GameScene(game, vision, policy, seed, game.max_steps), name
+    return GameScene(game, vision, policy, seed, game.max_steps, states_of(stage_run)), name
 
 
 def _forward_scene(stage_run: Run, human: bool, seed: int) -> tuple[Scene, str]:

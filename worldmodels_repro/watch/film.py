@@ -53,16 +53,22 @@ def record(run: Run, policy: Policy, seed: int, path: Path, max_steps: int,
     """
     vision = vision_of(run)
     game = game_named(run.config.game)
-    return film(GameScene(game, vision, policy, seed, max_steps), path, name, game.fps)
+    return film(GameScene(game, vision, policy, seed, max_steps, states_of(run)), path, name,
+                game.fps)
+
+
+def states_of(run: Run) -> bool:
+    """Whether a run's C sees the game's own state."""
+    return run.config.controller.inputs == ("o",)
 
 
 def vision_of(run: Run) -> Representation | None:
-    """A run's V; None where its C sees the game's own state.
+    """A run's V; None where its C sees the game without one.
 
     Raises:
         UserError: V is missing.
     """
-    if run.config.controller.inputs == ("o",):
+    if not run.config.controller.sees_v:
         return None
     needed(run.folder("vae") / "weights.npz", "vae")
     return load_vision(run.path, run.config.vae.layers)

@@ -42,20 +42,21 @@ class GameScene:
 
     Args:
         game: which.
-        vision: V; None where there is none, and the policy acts on the game's state.
+        vision: V; None where there is none.
         policy: acts on frames or states, in one slot; None where a person does.
         seed: the episode's: its track.
         max_steps: the episode is cut after so many steps.
+        states: whether the policy acts on the game's states.
     """
 
     def __init__(self, game: Game, vision: Representation | None, policy: Policy | None, seed: int,
-                 max_steps: int):
+                 max_steps: int, states: bool = False):
         self._policy, self._most, self._vision = policy, max_steps, vision
-        if vision is None:
-            self._env = game.make_states("rgb_array")
-        else:
+        self._states = states
+        self._env = (game.make_states("rgb_array") if states
+                     else game.make("original", render_mode="rgb_array"))
+        if vision is not None:
             self._encoder, self._decoder = vision.encoder(1), vision.decoder(1)
-            self._env = game.make("original", render_mode="rgb_array")
         self._seen = self._env.reset(seed=seed)[0]
         if policy is not None:
             policy.reset(0, seed, 0)
@@ -74,10 +75,13 @@ class GameScene:
         return terminated or truncated or self.steps >= self._most
 
     def panels(self) -> dict[str, np.ndarray]:
-        """The game as people see it, V's frame and its reconstruction (where there is V), uint8."""
+        """The game as people see it, the frame that is seen, and V's reconstruction of it, uint8;
+        the latter two where there are such."""
         game = {"the game": np.asarray(self._env.render())}
-        if self._vision is None:
+        if self._states:
             return game
+        if self._vision is None:
+            return {**game, "what C sees": self._seen}
         mu, _ = self._encoder.encode(self._seen[None])
         again = self._decoder.decode(mu.copy())[0].copy()
         return {**game, "what V sees": self._seen, "V's reconstruction": again}

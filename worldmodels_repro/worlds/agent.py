@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from worldmodels_repro.data.stacks import Sight
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import ForwardModel, Precision, Representation
 from worldmodels_repro.models.controller import ControllerShape
+from worldmodels_repro.models.convolutions import TABLES, FrameEncoder
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
 from worldmodels_repro.models.network import Network
 from worldmodels_repro.models.vae.vision import load_vision
@@ -29,14 +31,16 @@ class Body:
 
     Attributes:
         game: as the registry names it.
-        vision: V; None where C sees the game's own state.
+        vision: V; None where C sees the game's own state, or frames without V.
         memory: M; None where C sees nothing of it.
-        inputs: what C sees, in order: z, h, c; or o, the state, alone.
+        inputs: what C sees, in order: z, h, c; or o, the state, alone; or f, frames, alone.
         hidden, bias: C's shape where it was evolved.
         network: C's shape where it was learnt; None where it was evolved.
         sample_z: whether z is a posterior sample or the mean.
         precision: arithmetic of V's encoder and of M's products.
         taken_actions: whether M sees actions as the game takes them.
+        sight: how frames are seen where there is no V; None where none are.
+        encoder: what sees them before C does, and its weights (1, n); None where C does itself.
     """
 
     game: str
@@ -49,13 +53,26 @@ class Body:
     precision: Precision
     taken_actions: bool = False
     network: Network | None = None
+    sight: Sight | None = None
+    encoder: tuple[FrameEncoder, np.ndarray] | None = None
 
     @property
     def features(self) -> int:
-        """F, the numbers that C sees."""
+        """F, the numbers that C sees; those of its own convolutions where it sees frames."""
+        if self.encoder is not None:
+            return self.encoder[0].outputs
+        if self.network is not None:
+            return self.network.features
         sizes = {"o": game_named(self.game).state, "z": self.vision.size if self.vision else 0,
                  **(self.memory.sizes if self.memory else {})}
         return sum(sizes[name] for name in self.inputs)
+
+    def encode(self, stacks: np.ndarray) -> np.ndarray:
+        """Stacks of frames (B, 64, 64, C) as C sees them: as they are, or encoded (B, F)."""
+        if self.encoder is None:
+            return stacks
+        layers, weights = self.encoder
+        return layers.act(weights, stacks)
 
     @property
     def shape(self) -> ControllerShape | Network:
@@ -113,8 +130,12 @@ def load_body(run: Path, config: Config) -> Body:
     Raises:
         UserError: a file is missing or does not fit, or the game is not one for such a C.
     """
-    vision = memory = None
-    if config.controller.inputs != ("o",):
+    vision = memory = sight = encoder = None
+    if config.controller.inputs == ("f",):
+        sight = sight_of(config)
+        if config.controller.encoder == "frozen":
+            encoder = encoder_of(config), pretrained_encoder(run, config)[None]
+    elif config.controller.sees_v:
         vision = load_vision(run, config.vae.layers).only_encoder()
     if vision is not None and any(name in ("h", "c") for name in config.controller.inputs):
         memory = load_mdn_rnn(run, config.memory, vision.size, game_named(config.game).actions)
@@ -124,12 +145,42 @@ def load_body(run: Path, config: Config) -> Body:
     body = Body(game=config.game, vision=vision, memory=memory, inputs=config.controller.inputs,
                 hidden=config.controller.hidden, bias=config.controller.bias,
                 sample_z=config.evolve.sample_z, precision=config.evolve.precision,
-                taken_actions=config.memory.taken_actions)
-    return replace(body, network=network_of(config, body.features))
+                taken_actions=config.memory.taken_actions, sight=sight, encoder=encoder)
+    return replace(body, network=network_of(config, encoder_of(config).outputs if sight
+                                            else body.features))
+
+
+def sight_of(config: Config) -> Sight:
+    """How a run sees frames that has no V."""
+    frames = config.frames
+    return Sight(stack=frames.stack, gray=frames.gray, background=frames.background,
+                 skip=frames.skip)
+
+
+def encoder_of(config: Config) -> FrameEncoder:
+    """What sees them, as data."""
+    return FrameEncoder(sight_of(config).shape, TABLES[config.frames.layers],
+                        config.frames.latent)
+
+
+def pretrained_encoder(run: Path, config: Config) -> np.ndarray:
+    """The weights (n,) that the run's autoencoder has learnt for it.
+
+    Raises:
+        UserError: there are none, or they do not fit.
+    """
+    path, wanted = run / "pretrain" / "autoencoder" / "encoder.npz", encoder_of(config).weights
+    weights = load_npz(path, ["weights"])["weights"]
+    if weights.shape != (wanted,):
+        raise UserError(f"{path} holds {weights.shape} weights, the section frames asks for "
+                        f"({wanted},): use the config it was trained with")
+    return weights.astype(np.float32)
 
 
 def network_of(config: Config, features: int) -> Network | None:
     """The network that is C where it is learnt, of so many features; None where C evolves.
+
+    Where C sees frames the features are those of its own convolutions.
 
     Raises:
         UserError: the game has not what C is to see, or to do.
@@ -148,7 +199,8 @@ def network_of(config: Config, features: int) -> Network | None:
     return Network(features=features, hidden=settings.layers, activation=settings.activation,
                    outputs=game.actions if game.choices is None or by == "td3"
                    else len(game.choices), kind="values" if by == "dqn" else "actions",
-                   dueling=settings.dueling)
+                   dueling=settings.dueling,
+                   encoder=encoder_of(config) if config.controller.sees_frames else None)
 
 
 def load_agent(run: Path) -> Agent:

@@ -50,7 +50,7 @@ class SeenEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         body, game = load_body(path, config), game_named(config.game)
         if body.vision is None:
             raise UserError(f"{path} has no V to see with: gymnasium.make({game.judge_id!r}) is "
-                            "its game of states")
+                            "its game")
         self._world, self._most, self._age = RealWorld(body, 1, renderer), game.max_steps, 0
         self.observation_space = spaces.Box(-np.inf, np.inf, (body.shape.features,), np.float32)
         self.action_space = spaces.Box(game.low, game.high, dtype=np.float32)
