@@ -15,6 +15,7 @@ from worldmodels_repro.models.contracts import ForwardModel, Precision, Represen
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
 from worldmodels_repro.models.network import Network
+from worldmodels_repro.models.vae.ranges import with_ranges
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.records import AgentOrigin
 from worldmodels_repro.storage import load_json, load_npz
@@ -116,6 +117,8 @@ def load_body(run: Path, config: Config) -> Body:
     vision = memory = None
     if config.controller.inputs != ("o",):
         vision = load_vision(run, config.vae.layers).only_encoder()
+        if config.evolve.precision == "int8":
+            vision = with_ranges(run, vision)
     if vision is not None and any(name in ("h", "c") for name in config.controller.inputs):
         memory = load_mdn_rnn(run, config.memory, vision.size, game_named(config.game).actions)
         if config.evolve.untrained_memory:
