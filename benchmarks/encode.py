@@ -94,6 +94,7 @@ def encoder_weights(z: int = Z) -> Weights:
         scale = np.sqrt(2 / np.prod(shape[:-1]))
         weights[f"encoder/{name}/kernel"] = rng.normal(0, scale, shape).astype(np.float32)
         weights[f"encoder/{name}/bias"] = rng.normal(0, 0.05, shape[-1]).astype(np.float32)
+    weights["encoder/ranges"] = np.full(len(FILTERS) + 1, 3.0, np.float32)  # of that order
     return weights
 
 

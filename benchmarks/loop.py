@@ -38,6 +38,7 @@ def loop(scale: Scale) -> list[Row]:
         contenders = {
             "bf16": Contender(project_loop, (body, "bf16", steps, WAVES * SLOTS)),
             "f32": Contender(project_loop, (body, "f32", steps, WAVES * SLOTS)),
+            "int8": Contender(project_loop, (body, "int8", steps, WAVES * SLOTS)),
             "gymnasium": Contender(_gymnasium, (drives,)),
             "physics": Contender(_physics, (drives,)),
             "keras": Contender(keras_loop, (scale.pick(200, 3), steps)),
@@ -60,6 +61,8 @@ def loop(scale: Scale) -> list[Row]:
             compare(f"loop.{precision}.limit", "steps/s on one core", ours, limit,
                     "gymnasium's physics and V's encoder alone", parts=parts),
         ]
+    rows.append(compare("loop.int8.f32", "steps/s on one core", rates["int8"], rates["f32"],
+                        "the same loop in float32"))
     return rows
 
 

@@ -36,6 +36,7 @@ GOALS = {
     "env.envpool": Goal("ratio", 2.0, 3.5),
     "loop.bf16.gymnasium": Goal("ratio", 10.0, 16.0),
     "loop.bf16.limit": Goal("ratio", 0.5, 0.8),
+    "loop.int8.f32": Goal("ratio", 1.25, 1.35),
     "dreams.512.bf16.plain": Goal("ratio", 1.2, 2.0),
     "dreams.512.bf16.vizdoom": Goal("ratio", 8.0, 13.0),
     "dreams.256.bf16.loop": Goal("ratio", 15.0, 30.0),

@@ -2,16 +2,20 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.models.contracts import Precision
 from worldmodels_repro.models.runtime import Affine
-from worldmodels_repro.models.vae.programs import Decoder, Encoder
+from worldmodels_repro.models.vae.programs import Decoder, Encoder, largest_inputs
+from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.storage import Arrays
 
+ROOT = Path(__file__).parents[1]
 Z = 32
 
 
@@ -37,6 +41,7 @@ def make_weights(seed: int = 0) -> Arrays:
         fan_in = channels if i == 1 else channels * size * size // 4
         layer(f"decoder/deconv{i}", (size, size, filters, channels), fan_in, filters)
         channels = filters
+    weights["encoder/ranges"] = np.array([1.0, 3.0, 4.0, 4.0, 4.0], np.float32)
     return weights
 
 
@@ -117,7 +122,37 @@ def test_bf16_error_is_small_beside_sigma(weights: Arrays) -> None:
     assert np.abs(rough_logvar - logvar).max() < 0.1
 
 
-@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_ranges_are_the_largest_inputs_of_each_layer(weights: Arrays) -> None:
+    frames = make_frames(24)
+    model = keras_encoder(weights)
+    h, expected = frames.astype(np.float32) / 255, [frames.max() / 255]
+    for layer in model.layers[1:5]:
+        h = layer(h)
+        expected.append(np.max(h))
+    np.testing.assert_allclose(largest_inputs(weights, frames), expected, rtol=1e-4)
+
+
+def test_int8_error_is_small_beside_sigma() -> None:
+    weights = load_weights(ROOT / "logs" / "carracing" / "vae" / "weights.npz")
+    env = game_named("car_racing").make("fast")
+    drive = np.random.default_rng(0)
+    frames = [env.reset(seed=3)[0]] + [
+        env.step(np.array([drive.uniform(-1, 1), 0.3, 0.0], np.float32))[0] for _ in range(127)]
+    seen = np.stack(frames)
+    weights["encoder/ranges"] = largest_inputs(weights, seen[::2])
+    mu, logvar = encode(Encoder(weights, 128), seen)
+    rough_mu, rough_logvar = encode(Encoder(weights, 128, "int8"), seen)
+    error = (rough_mu - mu) / np.exp(logvar / 2)
+    assert 0.005 < np.sqrt(np.mean(error**2)) < 0.1
+    assert np.abs(rough_logvar - logvar).max() < 0.2
+
+
+def test_int8_without_ranges_is_refused(weights: Arrays) -> None:
+    with pytest.raises(ValueError, match="encoder/ranges"):
+        Encoder({name: array for name, array in weights.items() if "ranges" not in name}, 4, "int8")
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16", "int8"])
 @pytest.mark.parametrize("batch", [5, 16, 17])
 def test_result_depends_on_neither_place_nor_neighbours(weights: Arrays, precision: Precision,
                                                           batch: int) -> None:
@@ -134,7 +169,7 @@ def test_result_depends_on_neither_place_nor_neighbours(weights: Arrays, precisi
             assert seen.setdefault(int(frame), bits) == bits
 
 
-@pytest.mark.parametrize("precision", ["f32", "bf16"])
+@pytest.mark.parametrize("precision", ["f32", "bf16", "int8"])
 def test_another_process_gives_the_same_bits_without_the_training_stack(
         weights: Arrays, precision: Precision) -> None:
     frames = make_frames(8)

@@ -9,7 +9,7 @@ has the same bits at whatever place it stands and whatever the others are.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -56,8 +56,8 @@ def check_options(batch: int, precision: str, threads: int) -> None:
     """Refuse options out of range with a ValueError."""
     if batch < 1:
         raise ValueError(f"batch must be at least 1, got {batch}")
-    if precision not in ("f32", "bf16"):
-        raise ValueError(f"precision must be 'f32' or 'bf16', got {precision!r}")
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
 
@@ -79,7 +79,8 @@ class Program:
             "CPU",
             {
                 # Named always: left alone, a CPU with AMX would compute "float32" in bfloat16.
-                "INFERENCE_PRECISION_HINT": precision,
+                # What is int8 the graph itself says; the rest is float32 then.
+                "INFERENCE_PRECISION_HINT": "f32" if precision == "int8" else precision,
                 "INFERENCE_NUM_THREADS": threads,
                 "NUM_STREAMS": 1,
                 # Pinning would put every single-threaded worker on the same core.

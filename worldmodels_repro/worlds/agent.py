@@ -17,6 +17,7 @@ from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.convolutions import TABLES, FrameEncoder
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
 from worldmodels_repro.models.network import Network
+from worldmodels_repro.models.vae.ranges import with_ranges
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.records import AgentOrigin
 from worldmodels_repro.storage import load_json, load_npz
@@ -137,6 +138,8 @@ def load_body(run: Path, config: Config) -> Body:
             encoder = encoder_of(config), pretrained_encoder(run, config)[None]
     elif config.controller.sees_v:
         vision = load_vision(run, config.vae.layers).only_encoder()
+        if config.evolve.precision == "int8":
+            vision = with_ranges(run, vision)
     if vision is not None and any(name in ("h", "c") for name in config.controller.inputs):
         memory = load_mdn_rnn(run, config.memory, vision.size, game_named(config.game).actions)
         if config.evolve.untrained_memory:

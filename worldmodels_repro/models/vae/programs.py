@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,9 @@ from worldmodels_repro.models.vae.layers import PAPER, Layers
 if TYPE_CHECKING:
     import openvino as ov
 
-__all__ = ["Decoder", "Encoder"]
+__all__ = ["Decoder", "Encoder", "largest_inputs"]
+
+EIGHT_BITS = 256  # levels
 
 Weights = Mapping[str, np.ndarray]
 _Floats = npt.NDArray[np.float32]
@@ -28,11 +30,13 @@ class Encoder:
 
     Args:
         weights: float arrays named and laid out as `Layers.shapes` says, the rows of
-            ``encoder/mu/kernel`` in (height, width, channel) order. Other names are ignored.
+            ``encoder/mu/kernel`` in (height, width, channel) order; for int8 also
+            ``encoder/ranges``, as `largest_inputs` measures them. Other names are ignored.
         batch: images per call.
         precision: ``"f32"``, or ``"bf16"`` for bfloat16 products summed in float32 (several
             times faster on CPUs with AMX; its rounding error in mu is about 0.02 of the
-            posterior's standard deviation, root mean square).
+            posterior's standard deviation, root mean square), or ``"int8"`` for whole numbers:
+            twice as fast where there is neither, at an error of 0.06.
         threads: CPU threads a call may use.
         layers: V's.
 
@@ -61,7 +65,10 @@ class Encoder:
         self._mu = self._heads[:, : self.z]
         self._logvar = self._heads[:, self.z :]
         openvino, _ = import_openvino()
-        model = _encoder_graph(weights, batch, self.z, layers)
+        ranges = None
+        if precision == "int8":
+            ranges = _array(weights, "encoder/ranges", (len(layers.encoder) + 1,))
+        model, _ = _encoder_graph(weights, batch, self.z, layers, ranges)
         self._program = Program(openvino, model, self.frames, self._heads, precision, threads)
 
     def encode(self, frames_uint8: _Frames) -> tuple[_Floats, _Floats]:
@@ -142,8 +149,35 @@ class Decoder:
         return self._frames
 
 
-def _encoder_graph(weights: Weights, batch: int, z: int, layers: Layers) -> ov.Model:
-    """Build the encoder: (batch, 64, 64, 3) uint8 to (batch, 2 z), mu before log variance."""
+def largest_inputs(weights: Weights, frames: _Frames, layers: Layers = PAPER) -> _Floats:
+    """The largest number that enters each convolution, and then the heads.
+
+    Args:
+        weights: as for `Encoder`.
+        frames: (N, 64, 64, 3) uint8 to measure on.
+        layers: V's.
+
+    Returns:
+        (convolutions + 1,) float32.
+    """
+    openvino, ops = import_openvino()
+    z = _columns(weights, "encoder/mu/kernel", layers.flat)
+    model, entering = _encoder_graph(weights, len(frames), z, layers, None)
+    tops = [ops.result(ops.reduce_max(h, constant(ops, np.arange(len(h.shape))), False))
+            for h in entering]
+    model = openvino.Model(tops, model.get_parameters(), "ranges")
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    found = compiled(frames)
+    return np.array([found[i] for i in range(len(tops))], np.float32)
+
+
+def _encoder_graph(weights: Weights, batch: int, z: int, layers: Layers,
+                   ranges: _Floats | None) -> tuple[ov.Model, list[Any]]:
+    """Build the encoder: (batch, 64, 64, 3) uint8 to (batch, 2 z), mu before log variance.
+
+    With ``ranges`` what enters a layer, and its kernel, is rounded to whole numbers, of which
+    OpenVINO makes arithmetic in int8. Also returns what enters each layer.
+    """
     openvino, ops = import_openvino()
     shapes = layers.shapes(z)
     source = ops.parameter([batch, *FRAME], openvino.Type.u8)
@@ -151,10 +185,23 @@ def _encoder_graph(weights: Weights, batch: int, z: int, layers: Layers) -> ov.M
     # float32 and costs a tenth of the speed in bfloat16.
     h = ops.multiply(ops.convert(source, "f32"), constant(ops, np.float32(1 / 255)))
     h = ops.transpose(h, constant(ops, np.array([0, 3, 1, 2])))  # (B, 3, 64, 64)
+    entering = []
+
+    def rounded(h: Any, kernel: _Floats, axes: tuple[int, ...]) -> tuple[Any, Any]:
+        """What enters a layer, and its kernel, of which ``axes`` are summed over."""
+        entering.append(h)
+        weight = constant(ops, kernel)
+        if ranges is None:
+            return h, weight
+        most = np.abs(kernel).max(axis=axes, keepdims=True)
+        return (_whole(ops, h, np.float32(0), ranges[len(entering) - 1], EIGHT_BITS),
+                _whole(ops, weight, -most, most, EIGHT_BITS - 1))
+
     for number, layer in enumerate(layers.encoder, start=1):
         kernel, bias = _layer(weights, shapes, f"encoder/conv{number}")
         kernel = kernel.transpose(3, 2, 0, 1)  # (out, in, k, k)
-        h = ops.convolution(h, constant(ops, kernel), [layer.stride] * 2, [0, 0], [0, 0], [1, 1])
+        h, weight = rounded(h, kernel, (1, 2, 3))
+        h = ops.convolution(h, weight, [layer.stride] * 2, [0, 0], [0, 0], [1, 1])
         h = ops.relu(ops.add(h, constant(ops, bias.reshape(1, layer.filters, 1, 1))))
     heads = [_layer(weights, shapes, f"encoder/{head}") for head in ("mu", "logvar")]
     kernel = np.concatenate([kernel for kernel, _ in heads], 1)
@@ -164,9 +211,16 @@ def _encoder_graph(weights: Weights, batch: int, z: int, layers: Layers) -> ov.M
     kernel = kernel.reshape(side, side, channels, 2 * z).transpose(2, 0, 1, 3)
     kernel = kernel.reshape(layers.flat, 2 * z)
     h = ops.reshape(h, constant(ops, np.array([batch, layers.flat])), False)  # (B, flat)
-    h = ops.matmul(h, constant(ops, kernel), False, False)  # (B, 2 z)
+    h, weight = rounded(h, kernel, (0,))
+    h = ops.matmul(h, weight, False, False)  # (B, 2 z)
     h = ops.add(h, constant(ops, bias[None]))
-    return openvino.Model([ops.result(h)], [source], "encoder")
+    return openvino.Model([ops.result(h)], [source], "encoder"), entering
+
+
+def _whole(ops: Any, h: Any, low: npt.ArrayLike, high: npt.ArrayLike, levels: int) -> Any:
+    """Rounded to one of so many levels from low to high."""
+    ends = [constant(ops, np.asarray(end, np.float32)) for end in (low, high)]
+    return ops.fake_quantize(h, *ends, *ends, levels)
 
 
 def _decoder_graph(weights: Weights, batch: int, z: int, layers: Layers) -> ov.Model:
