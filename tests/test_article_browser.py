@@ -215,7 +215,7 @@ def test_the_map_dreams_on_from_a_moment(open_page: Open) -> None:
 
 def test_what_c_is_said_to_have_done_is_what_it_did(calm: Any) -> None:
     """C's parts add up to the actions that Python's agent took in the sample."""
-    off = calm.evaluate("""() => Math.max(...article.steering.life.map((now) => {
+    off = calm.evaluate("""() => Math.max(...along().map((now) => {
       const acted = article.steering.act(now);
       const again = article.model.act(acted.map((_, i) => article.steering.sums(now, i).output));
       return Math.max(...acted.map((value, i) =>

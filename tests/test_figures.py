@@ -22,7 +22,7 @@ from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.figures.curves import draw_memory_curves
-from worldmodels_repro.figures.style import paper, save
+from worldmodels_repro.figures.style import in_style, save
 from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.report import sample
@@ -35,8 +35,7 @@ from worldmodels_repro.stages.figures import FIGURES, FILMS
 from worldmodels_repro.storage import load_json, load_npz, save_json
 from worldmodels_repro.watch import animation
 from worldmodels_repro.watch.film import record
-
-THERE = [name for name in FIGURES if name != "forward_frames"]  # the tiny run has no such network
+from worldmodels_repro.worlds.agent import load_agent
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,10 @@ def drawn(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # What evolved has not learnt, and the tiny run has no network that predicts frames.
-DRAWN = [name for name in FIGURES if name not in ("learning", "forward_frames")]
+# Nor does it share its V, or have agents of several temperatures.
+DRAWN = [name for name in FIGURES if name not in ("learning", "forward_frames", "ablations",
+                                                  "temperatures")]
+FRAMES = ("reconstructions", "dream_frames", "film_strip")
 
 
 def _pictures(path: Path) -> np.ndarray:
@@ -75,7 +77,7 @@ def test_figure_is_there(drawn: Path, name: str) -> None:
     assert height > 300
     assert picture.std() > 5
     # Nothing is cut off: the outermost pixels are paper, but for frames that reach the edge.
-    if name not in ("reconstructions", "dream_frames"):
+    if name not in FRAMES:
         edge = np.concatenate([picture[0], picture[-1], picture[:, 0], picture[:, -1]])
         assert (edge > 250).all()
 
@@ -97,9 +99,9 @@ def test_a_figure_is_drawn_from_its_table_alone(drawn: Path, tmp_path: Path, nam
     figure = FIGURES[name]
     table = figure.table(Run(drawn, load_config(drawn / "config.yaml")))
     assert _plain(table)
-    if name not in ("reconstructions", "dream_frames", "latents"):  # those hold arrays
+    if name not in (*FRAMES, "latents", "mixtures"):  # those hold arrays
         table = json.loads(json.dumps(table, allow_nan=False))
-    with paper():
+    with in_style():
         save(figure.draw(table), tmp_path, name)
     file = f"{name}.png"
     assert (tmp_path / file).read_bytes() == (drawn / "figures" / file).read_bytes()
@@ -117,6 +119,90 @@ def test_a_head_that_memory_lacks_has_no_panel(heads: tuple[str, ...], labels: l
         else None})
     assert len(figure.axes) == len(labels)
     assert all(label in ax.get_ylabel() for label, ax in zip(labels, figure.axes, strict=True))
+
+
+# What each committed run has no data for.
+LACKS = {"carracing": {"learning", "forward_frames", "temperatures"},
+         "doom": {"learning", "forward_frames", "ablations"}}
+
+
+@pytest.mark.parametrize("run", list(LACKS))
+def test_a_clone_draws_every_figure_whole_in_every_style(run: str) -> None:
+    """Without rollouts and latents; and nothing is cut off at an edge."""
+    path = Path(__file__).parents[1] / "logs" / run
+    clone = Run(path, load_config(path / "config.yaml"))
+    assert not any((path / "latents").glob("*.npz"))
+    for name, drawing in FIGURES.items():
+        if name in LACKS[run]:
+            with pytest.raises(UserError):
+                drawing.table(clone)
+            continue
+        table = drawing.table(clone)
+        for style in ("paper", "slides"):
+            with in_style(style):
+                figure = drawing.draw(table)
+                figure.draw_without_rendering()
+                box = figure.get_tightbbox()  # inches
+                width, height = figure.get_size_inches()
+            assert box.x0 > -0.02 and box.x1 < width + 0.02, (name, style)
+            assert box.y0 > -0.02 and box.y1 < height + 0.02, (name, style)
+
+
+@pytest.mark.parametrize(("style", "size"), [("paper", (990, None)), ("slides", (1920, 1080))])
+def test_a_style_draws_into_a_folder_of_its_own(drawn: Path, tmp_path: Path, style: str,
+                                                size: tuple[int, int | None],
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(drawn, run)
+    before = {path.name: path.read_bytes() for path in (run / "figures").iterdir()}
+    monkeypatch.setattr(figures, "FIGURES", {name: FIGURES[name] for name in
+                                             ("evaluation", "costs", "learning")})
+    assert main(["figures", "--run", str(run), "--style", style]) == 0
+    folder = run / "figures" / style
+    names = {f"{name}.{kind}" for name in ("evaluation", "costs") for kind in ("png", "svg")}
+    assert {path.name for path in folder.iterdir()} == names
+    with Image.open(folder / "costs.png") as picture:
+        assert picture.width == size[0] and size[1] in (None, picture.height)
+    svg = (folder / "costs.svg").read_text()
+    assert ">rollouts</text>" in svg and "dc:date" not in svg
+    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert main(["figures", "--run", str(run), "--style", style]) == 0
+    assert first == {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert before == {path.name: path.read_bytes() for path in (run / "figures").iterdir()
+                      if path.is_file()}
+
+
+def test_an_unknown_style_is_refused(drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["figures", "--run", str(drawn), "--style", "poster"]) == 2
+    assert "'paper', 'slides'" in capsys.readouterr().err
+
+
+def test_cs_map_is_its_weights(drawn: Path) -> None:
+    run = Run(drawn, load_config(drawn / "config.yaml"))
+    table, agent = FIGURES["controller"].table(run), load_agent(drawn)
+    assert table["actions"] == ["steering", "gas", "brake"]
+    rng = np.random.default_rng(0)
+    seen = {name: rng.normal(size=len(part[0])) for name, part in table["parts"].items()}
+    assert list(seen) == ["z", "h"]
+    added = sum(np.array(part) @ seen[name] for name, part in table["parts"].items())
+    acted = agent.body.shape.act(agent.weights[None], np.concatenate(list(seen.values()))[None])
+    np.testing.assert_allclose(np.tanh(added + table["bias"]), acted[0], atol=1e-5)
+
+
+def test_a_mixtures_density_is_one(drawn: Path) -> None:
+    table = FIGURES["mixtures"].table(Run(drawn, load_config(drawn / "config.yaml")))
+    for values, density in zip(table["values"], table["density"], strict=True):
+        mass = np.trapezoid(density, values, axis=1)
+        assert (mass > 0.9).all() and (mass < 1.01).all()  # but for tails
+
+
+def test_the_architectures_sizes_are_the_weights(drawn: Path) -> None:
+    table = FIGURES["architecture"].table(Run(drawn, load_config(drawn / "config.yaml")))
+    for name, file in (("V", "vae/weights.npz"), ("M", "memory/weights.npz"),
+                       ("C", "evolve/agent.npz")):
+        arrays = load_npz(drawn / file)
+        kept = arrays.values() if name != "C" else [arrays["weights"]]
+        assert table["parameters"][name] == sum(array.size for array in kept)
 
 
 def test_tables_are_read_without_what_draws_them() -> None:
@@ -168,7 +254,7 @@ def test_what_is_missing_is_skipped_with_a_line(
         assert len(lines) == 1, said
         assert str(run) in lines[0]
     made = {path.name for path in (run / "figures").iterdir()}
-    assert made == {"vae_curves.png", "reconstructions.png", "random.webp"}
+    assert made == {"vae_curves.png", "reconstructions.png", "costs.png", "random.webp"}
 
 
 def test_a_broken_file_costs_its_own_figure_alone(

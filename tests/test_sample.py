@@ -20,7 +20,7 @@ from worldmodels_repro.worlds.agent import load_agent
 from worldmodels_repro.worlds.episodes import play
 
 LOGS = Path(__file__).parents[1] / "logs"
-COMMITTED = ["carracing_dream", "carracing"]
+COMMITTED = ["carracing_dream", "carracing", "doom"]
 
 
 def _run(path: Path) -> Run:
@@ -53,6 +53,9 @@ def test_a_sample_is_what_the_agent_met() -> None:
     assert made["map_frames"].shape == (9, 32, 32, 3)
     assert made["quantiles"].shape == (5, 32)
     assert (np.diff(made["quantiles"], axis=0) >= 0).all()
+    total = np.concatenate([[0.0], np.cumsum([row[2] for row in seen])])
+    assert made["map_score"][0] == np.float32(total[first])  # of the first moment on the map
+    np.testing.assert_array_equal(made["map_actions"][0], seen[first][1])
 
 
 @pytest.mark.parametrize("name", COMMITTED)
@@ -61,13 +64,15 @@ def test_a_committed_sample_is_of_its_agent(name: str) -> None:
     run = _run(LOGS / name)
     kept, agent = load_sample(run), load_agent(run.path)
     game = game_named(run.config.game)
-    memory = load_mdn_rnn(run.path, run.config.memory, 32, game.actions).follow(1)
-    memory._recurrence._cell.put(0, kept["h"], kept["c"])
+    told = game.told(run.config.memory.taken_actions)
+    memory = load_mdn_rnn(run.path, run.config.memory, kept["z"].shape[1], game.actions).follow(1)
+    memory.resume(0, {"h": kept["h"], "c": kept["c"]})
     for z, action in zip(kept["z"], kept["actions"], strict=True):
-        features = np.concatenate([z, memory.state["h"][0]])[None]
+        parts = {"z": z, **{name: state[0] for name, state in memory.state.items()}}
+        features = np.concatenate([parts[name] for name in agent.body.inputs])[None]
         acted = game.act(agent.body.shape.act(agent.weights[None], features))[0]
         np.testing.assert_allclose(action, acted, atol=2e-3)
-        memory.step(z[None], action[None])
+        memory.step(z[None], told(action[None]))
     judged = load_json(run.folder("evaluate") / "evaluation.json", dict)
     scores = sorted(episode["score"] for episode in judged["episodes"]["agent"])
     mine = next(episode["score"] for episode in judged["episodes"]["agent"]

@@ -11,7 +11,7 @@ from worldmodels_repro.resources import in_checkout
 EXTRAS = {"tensorflow": "train", "keras": "train", "tensorboard": "train", "boto3": "aws",
           "botocore": "aws", "mpi4py": "mpi", "matplotlib": "figures", "sklearn": "figures",
           "vizdoom": "doom", "wandb": "wandb", "mlflow": "mlflow", "sqlalchemy": "mlflow",
-          "alembic": "mlflow", "minari": "minari"}
+          "alembic": "mlflow", "minari": "minari", "onnx": "export"}
 
 
 def require(extra: str) -> None:

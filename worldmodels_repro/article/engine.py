@@ -155,14 +155,8 @@ def action_table(game: Game, taken_actions: bool) -> dict[str, Any]:
     Raises:
         UserError: the game's ``squash`` or ``taken`` is none that the page knows.
     """
-    outputs = np.random.default_rng(0).uniform(-1, 1, (1000, game.actions))
-    high, middle = game.act(np.ones((1, game.actions))), game.act(np.full((1, game.actions), 0.5))
-    scale = 2.0 * (high - middle)[0].astype(float)
-    offset = high[0] - scale
-    acted = game.act(outputs)
-    if not np.allclose(np.clip(offset + scale * outputs, game.low, game.high), acted, atol=1e-6):
-        raise UserError(f"the page knows actions that are stretched and clipped: {game.name}'s "
-                        "squash is another; leave the run out")
+    scale, offset = stretch(game)
+    acted = game.act(_outputs(game))
     told = game.told(taken_actions)(acted)
     how = next((name for name, function in TOLD.items()
                 if np.allclose(function(acted), told, atol=1e-6)), None)
@@ -172,6 +166,26 @@ def action_table(game: Game, taken_actions: bool) -> dict[str, Any]:
     return {"scale": scale.tolist(), "offset": offset.tolist(), "low": game.low.tolist(),
             "high": game.high.tolist(), "told": how, "keys": dict(game.keys), "fps": game.fps,
             "most": game.max_steps}
+
+
+def stretch(game: Game) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and offset (A,) that C's outputs become actions by, once they are clipped.
+
+    Raises:
+        UserError: the game's ``squash`` is none of that kind.
+    """
+    high, middle = game.act(np.ones((1, game.actions))), game.act(np.full((1, game.actions), 0.5))
+    scale = 2.0 * (high - middle)[0].astype(float)
+    offset, outputs = high[0] - scale, _outputs(game)
+    if not np.allclose(np.clip(offset + scale * outputs, game.low, game.high), game.act(outputs),
+                       atol=1e-6):
+        raise UserError(f"actions that are stretched and clipped can be written: {game.name}'s "
+                        "squash is another; leave the run out")
+    return scale, offset
+
+
+def _outputs(game: Game) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, (1000, game.actions))
 
 
 def _filled(array: np.ndarray, axis: int, block: int) -> np.ndarray:

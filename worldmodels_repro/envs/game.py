@@ -34,6 +34,7 @@ class Game:
             the game's actions, (A,) float32. By default the observation is the picture, resized.
         require: refuses what is installed where the game can't be played with it (UserError).
         first_action: what the first number of an action is called.
+        other_actions: and those after it; by default the keys that move them.
         low, high: (A,) the range of each number of an action.
         squash: C's tanh outputs (B, A) -> actions in range, row by row; by default stretched.
         taken: actions (..., A) -> one for all that the game does not tell apart.
@@ -71,6 +72,7 @@ class Game:
     frames: Callable[[gymnasium.Env[Any, Any]], Frames] = lambda env: Seen(env)
     require: Callable[[Renderer], None] = lambda renderer: None
     first_action: str = "action"
+    other_actions: tuple[str, ...] = ()
     squash: Callable[[np.ndarray], np.ndarray] | None = None
     taken: Callable[[np.ndarray], np.ndarray] = lambda actions: actions
     mirrored: Callable[[np.ndarray], np.ndarray] | None = None
@@ -113,9 +115,9 @@ class Game:
 
     @property
     def action_names(self) -> list[str]:
-        """What each number of an action is called: after the first, by the keys that move it."""
-        names = [self.first_action]
-        for i in range(1, self.actions):
+        """What each number of an action is called."""
+        names = [self.first_action, *self.other_actions]
+        for i in range(len(names), self.actions):
             keys = [key for key, push in self.keys.items() if push[i]]
             names.append(" and ".join(keys) or f"number {i + 1}")
         return names

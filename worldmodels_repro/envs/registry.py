@@ -52,7 +52,7 @@ GAMES: dict[str, Game] = {game.name: game for game in (
         fast_id="worldmodels/CarRacingFast-v0",
         frames=lambda env: Seen(env, car_racing.crop_and_resize),
         require=_require_gymnasium,
-        first_action="steering",
+        first_action="steering", other_actions=("gas", "brake"),
         low=np.array([-1.0, 0.0, 0.0], np.float32),
         high=np.array([1.0, 1.0, 1.0], np.float32),
         squash=_steer_gas_brake,

@@ -21,6 +21,7 @@ def draw_controller(table: ControllerMap) -> Figure:
     rows = {name: -(-len(weights[0]) // ROW) for name, weights in parts.items()}
     high = CELL * sum(rows.values()) + 0.2 * len(rows) + 0.75
     figure = new_figure("page" if len(actions) > 1 else "column", high)
+    figure.set_layout_engine("compressed")  # panels keep their cells square, and together
     axes = figure.subplots(len(parts), len(actions), squeeze=False,
                            height_ratios=list(rows.values()))
     most = max(abs(weight) for part in parts.values() for row in part for weight in row)

@@ -28,7 +28,7 @@ def draw_latents(table: LatentMap) -> Figure:
     panels = [
         (table["action_name"], table["action"], "managua"),
         ("return so far", table["score"], "viridis"),
-        ("reward of a step, ±0.5 s", table["pace"], "viridis"),
+        ("reward of a step,\n±0.5 s", table["pace"], "viridis"),
     ]
     # A game may pay the same for every step.
     panels = [panel for panel in panels if np.ptp(panel[1]) > 0]

@@ -86,7 +86,8 @@ def _strips(solved: float,
         ax.plot(mean, above, marker="D", color="black", markersize=3.5)
         ax.annotate(f"{mean:.0f}".replace("-", "\N{MINUS SIGN}"),
                     (max(interval[1], mean), above), (5, 0), fontsize=SMALL,
-                    textcoords="offset points", ha="left", va="center")
+                    textcoords="offset points", ha="left", va="center", zorder=3,
+                    bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5})
     solved_line(ax, solved, upright=True)
     ax.set(xlabel="score of an episode", ylim=(len(rows) - 0.6, -0.5), yticks=range(len(rows)),
            yticklabels=[name for name, *_ in rows])

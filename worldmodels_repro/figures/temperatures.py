@@ -27,8 +27,8 @@ def draw_temperatures(table: TemperatureScores) -> Figure:
         ax.plot(table["random"]["mean"], len(rows), "o", color=GREY)
         _told(game, len(rows), table["random"])
     solved_line(ax, table["solved"], upright=True)
-    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.6), ylabel="temperature τ",
-           xlabel="mean score")
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.6),
+           ylabel="temperature τ", xlabel="mean score")
     for column, words, color in ((dream, "in its dream", BLUE), (game, "in the game", VERMILION)):
         column.set_axis_off()
         column.set_title(words, color=color, fontsize=SMALL)

@@ -1,21 +1,51 @@
 "use strict";
 // V's decoder, M and C at work: the kernel, its memory, and dreams.
 
+// Fed by hand: a Blob's bytes would go through another process, at twice the time.
+async function inflate(bytes) {
+  const {readable, writable} = new DecompressionStream("deflate-raw"), writer = writable.getWriter();
+  writer.write(bytes);
+  writer.close();
+  return new Uint8Array(await new Response(readable).arrayBuffer());
+}
+
 // Tensors by name, out of what `pack` in engine.py wrote.
 function unpack(listed, raw) {
   const tensors = {};
   let from = 0;
   for (const {name, shape, kind} of listed) {
     const count = shape.reduce((product, side) => product * side, 1), width = Number(kind[1]);
-    const plane = (k) => raw.subarray(from + k * count, from + (k + 1) * count);
-    let data;
-    if (kind === "u1") data = plane(0);
-    else if (kind === "f2") data = halves(plane(0), plane(1));
-    else data = floats([0, 1, 2, 3].map(plane));
-    tensors[name] = {shape, data};
+    const planes = Array.from({length: width}, (_, k) =>
+      raw.subarray(from + k * count, from + (k + 1) * count));
+    tensors[name] = new Tensor(shape, planes);
     from += count * width;
   }
   return tensors;
+}
+
+// Its bytes plane by plane; numbers are made of them when they are asked for.
+class Tensor {
+  constructor(shape, planes) {
+    this.shape = shape;
+    this.planes = planes;
+    this.whole = null;
+  }
+
+  get data() {
+    if (!this.whole) this.whole = numbers(this.planes);
+    return this.whole;
+  }
+
+  // The i-th of the first axis.
+  row(i) {
+    const size = this.planes[0].length / this.shape[0];
+    const part = (all) => all.subarray(i * size, (i + 1) * size);
+    return this.whole ? part(this.whole) : numbers(this.planes.map(part));
+  }
+}
+
+function numbers(planes) {
+  return planes.length === 1 ? planes[0] : planes.length === 2 ? halves(...planes) : floats(planes);
 }
 
 function floats(planes) {
@@ -42,6 +72,9 @@ function halves(low, high) {
   return values;
 }
 
+// Pages that the memory grows by, of 64 KiB: each growth is a new buffer to the garbage collector.
+const PAGES = 256;
+
 // The kernel's memory: what is placed stays; an array's view holds until the next is placed.
 class Memory {
   constructor(instance) {
@@ -54,7 +87,7 @@ class Memory {
     const at = this.end;
     this.end = (at + 4 * count + 63) & ~63;
     const missing = this.end - this.memory.buffer.byteLength;
-    if (missing > 0) this.memory.grow(Math.ceil(missing / 65536));
+    if (missing > 0) this.memory.grow(Math.max(PAGES, Math.ceil(missing / 65536)));
     if (data) this.floats(at, count).set(data);
     return at;
   }
@@ -238,15 +271,16 @@ class Dream {
   }
 
   begin(seed, temperature) {
-    const {model, mind} = this, {m} = model, {mu, logvar} = startsOf(model);
+    const {model, mind} = this, {m} = model;
+    const {"starts/mu": mu, "starts/logvar": logvar} = model.tensors;
     this.draws = new Generator(seed);
     this.temperature = temperature;
     this.steps = this.score = 0;
     this.over = false;
     mind.reset();
-    const from = this.draws.below(mu.length / m.z) * m.z;
+    const start = this.draws.below(mu.shape[0]), means = mu.row(start), spreads = logvar.row(start);
     mind.z.set(Array.from({length: m.z}, (_, k) =>
-      mu[from + k] + Math.fround(Math.exp(0.5 * logvar[from + k])) * this.draws.normal()));
+      means[k] + Math.fround(Math.exp(0.5 * spreads[k])) * this.draws.normal()));
     if (m.dropout) {
       const keep = (count) => Float32Array.from({length: count}, () =>
         (this.draws.uniform() >= m.dropout ? 1 / (1 - m.dropout) : 0));
@@ -286,8 +320,4 @@ class Dream {
     this.thresholds = Float64Array.from({length: m.ahead}, () =>
       (m.endingLog === null ? 0 : draws.logistic(m.endingLog)));
   }
-}
-
-function startsOf(model) {
-  return {mu: model.tensors["starts/mu"].data, logvar: model.tensors["starts/logvar"].data};
 }

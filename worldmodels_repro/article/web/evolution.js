@@ -4,5 +4,5 @@ section("evolution", (root) => {
   const {generations, engine: {temperature}} = page.about, {agents} = page.model.tensors;
   if (root.querySelector(".tiles"))
     theatre(root, generations.map((generation, i) =>
-      ({name: `generation ${generation}`, weights: rowOf(agents, i), temperature})));
+      ({name: `generation ${generation}`, weights: agents.row(i), temperature})));
 });

@@ -1,16 +1,16 @@
 "use strict";
 // Nine dreams from one moment: the same past, other draws.
 section("futures", (root) => {
-  const tiles = root.querySelector(".tiles"), life = along();
+  const tiles = root.querySelector(".tiles"), length = page.sample.z.shape[0];
   const told = root.querySelector(".told"), fps = Math.min(20, page.model.action.fps);
-  let moment = Math.floor(life.length / 4), temperature = page.about.engine.temperature, left = 0;
+  let when = Math.floor(length / 4), temperature = page.about.engine.temperature, left = 0;
   const dreams = Array.from({length: 9}, (_, i) => {
     const picture = canvas(`Future ${i + 1} of 9`);
     tiles.append(picture);
     return {dream: new Dream(page.model, page.agent), picture};
   });
   function restart() {
-    const {z, h, c} = life[moment];
+    const {z, h, c} = moment(when);
     dreams.forEach(({dream, picture}, i) => {
       dream.resume(i, temperature, z, h, c);
       show(picture, dream.mind.z);
@@ -32,13 +32,13 @@ section("futures", (root) => {
     }
     return tell();
   }, fps);
-  const when = slider("moment", 0, life.length - 1, moment,
-                      (value) => { moment = Math.round(value); restart(); }, 0);
+  const place = slider("moment", 0, length - 1, when,
+                      (value) => { when = Math.round(value); restart(); }, 0);
   const heat = slider("temperature", 0.1, 2, temperature,
                       (value) => { temperature = value; restart(); });
   const again = make("button", {type: "button", textContent: "From the moment"});
   again.addEventListener("click", restart);
-  root.querySelector(".row").append(clock.button(), again, when, heat);
+  root.querySelector(".row").append(clock.button(), again, place, heat);
   restart();
 });
 

@@ -23,7 +23,7 @@ section("map", (root) => {
     pen.strokeStyle = getComputedStyle(document.body).getPropertyValue("--other");
     pen.strokeRect(x - side, y - side, 2 * side, 2 * side);
     game.getContext("2d").drawImage(thumbs[chosen], 0, 0, SIDE, SIDE);
-    show(seen, rowOf(z, chosen));
+    show(seen, z.row(chosen));
   }
   function nearest(event) {
     const box = board.getBoundingClientRect();
@@ -42,7 +42,7 @@ section("map", (root) => {
     when.set(i);
     draw();
   };
-  const on = () => page.dreamOn({z: rowOf(z, chosen), h: rowOf(h, chosen), c: rowOf(c, chosen)});
+  const on = () => page.dreamOn({z: z.row(chosen), h: h.row(chosen), c: c.row(chosen)});
   board.addEventListener("pointermove", (event) => choose(nearest(event)));
   board.addEventListener("click", (event) => { choose(nearest(event)); on(); });
   const when = slider("moment", 0, count - 1, 0, (value) => choose(Math.round(value)), 0);
@@ -50,7 +50,7 @@ section("map", (root) => {
   go.addEventListener("click", on);
   root.querySelector(".row").append(when, go);
   later(() => {
-    thumbs.forEach((thumb, i) => showFrame(thumb, rowOf(frames, i)));
+    thumbs.forEach((thumb, i) => showFrame(thumb, frames.row(i)));
     draw();
   });
 });

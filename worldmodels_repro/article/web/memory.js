@@ -1,7 +1,7 @@
 "use strict";
 // M: an episode that it never met, as the game had it, as V saw it, and as M dreams it.
 section("memory", (root) => {
-  const {frames, z, variance} = page.sample, life = along(), last = life.length - 1;
+  const {frames, z, variance} = page.sample, last = z.shape[0] - 1;
   const [game, seen, dreamt] = root.querySelectorAll(".three canvas");
   const plots = root.querySelector(".mixtures"), told = root.querySelector(".told");
   const teacher = new Mind(page.model), dream = new Dream(page.model, page.agent);
@@ -10,26 +10,28 @@ section("memory", (root) => {
   const pictures = order.map((k) => mixturePlot(plots, k));
   let t = 0, temperature = 1;
 
+  const now = (step) => [moment(step).z, moment(step).h, moment(step).c];
+
   function restart() {
     t = 0;
-    dream.resume(1, temperature, life[0].z, life[0].h, life[0].c);
+    dream.resume(1, temperature, ...now(0));
     draw();
   }
 
   function draw() {
-    showFrame(game, rowOf(frames, t));
-    show(seen, life[t].z);
+    showFrame(game, frames.row(t));
+    show(seen, z.row(t));
     show(dreamt, dream.mind.z);
     told.textContent = `step ${page.about.first + t} of the episode; M has dreamt ${t}`;
-    const now = life[Math.min(t, last - 1)], next = life[Math.min(t, last - 1) + 1];
-    teacher.put(now.z, now.h, now.c);
-    teacher.advance(now.action);
-    pictures.forEach((picture, i) => picture(teacher.mixture(order[i], 1), next.z[order[i]]));
+    const step = Math.min(t, last - 1), next = z.row(step + 1);
+    teacher.put(...now(step));
+    teacher.advance(moment(step).action);
+    pictures.forEach((picture, i) => picture(teacher.mixture(order[i], 1), next[order[i]]));
   }
 
   const clock = new Clock(root.querySelector(".three"), () => {
     if (t >= last) return restart();
-    dream.step(life[t].action);
+    dream.step(moment(t).action);
     t += 1;
     return draw();
   }, 20);
@@ -40,7 +42,7 @@ section("memory", (root) => {
   restart();
 
   function mixturePlot(parent, k) {
-    const [low, , , , high] = [0, 1, 2, 3, 4].map((i) => rowOf(page.sample.quantiles, i)[k]);
+    const [low, , , , high] = [0, 1, 2, 3, 4].map((i) => page.sample.quantiles.row(i)[k]);
     const from = low - 0.6 * (high - low), to = high + 0.6 * (high - low), W = 160, H = 70;
     const svg = (tag, attributes) => {
       const element = document.createElementNS("http://www.w3.org/2000/svg", tag);

@@ -2,11 +2,12 @@
 // Two seconds of what happened, or of what M made up; V draws both.
 section("quiz", (root) => {
   const picture = root.querySelector("canvas"), told = root.querySelector(".told");
-  const life = along(), fps = Math.min(25, page.model.action.fps), length = 2 * fps;
+  const fps = Math.min(25, page.model.action.fps), length = 2 * fps;
   const draws = new Generator(Date.now() % 4294967296);
   const dream = new Dream(page.model, page.agent);
   let clip = [], at = 0, real = true, right = 0, asked = 0, open = false;
   function ask() {
+    const life = along();
     real = draws.uniform() < 0.5;
     const first = draws.below(Math.max(1, life.length - length)), start = life[first];
     clip = life.slice(first, first + length).map(({z}) => z);
@@ -28,6 +29,7 @@ section("quiz", (root) => {
       + `${right} of ${asked} right.`;
   }
   const clock = new Clock(picture, () => {
+    if (!clip.length) return;
     at = (at + 1) % clip.length;
     show(picture, clip[at]);
   }, fps);
@@ -38,5 +40,5 @@ section("quiz", (root) => {
   };
   root.querySelector(".row").append(button("Real", () => answer(true)),
     button("Dream", () => answer(false)), button("Next", ask), clock.button());
-  ask();
+  later(ask);
 });

@@ -1,13 +1,14 @@
 "use strict";
 // C is linear: before the tanh, an action is a sum, and its terms can be read off.
 section("steering", (root) => {
-  const life = along(), {frames} = page.sample, {inputs} = page.about.engine.c;
+  const {frames} = page.sample, {inputs} = page.about.engine.c;
   const picture = root.querySelector("canvas"), bars = root.querySelector(".bars");
   const terms = root.querySelector(".terms"), told = root.querySelector(".told");
   const [layer] = page.agent, {names} = page.about, pick = make("select");
   pick.setAttribute("aria-label", "which number of the action");
   names.forEach((name, i) => pick.append(make("option", {value: i, textContent: name})));
-  let t = Math.floor(life.length / 3);
+  const length = page.sample.z.shape[0];
+  let t = Math.floor(length / 3);
 
   // What each of z's, h's (and c's) numbers adds to an action before the tanh, and the bias.
   function parts(now, action) {
@@ -30,7 +31,7 @@ section("steering", (root) => {
   let most = 1;
   function measure() {
     const action = Number(pick.value || 0);
-    most = Math.ceil(Math.max(1, ...life.flatMap((now) =>
+    most = Math.ceil(Math.max(1, ...along().flatMap((now) =>
       Object.values(sums(now, action)).map(Math.abs))));
     root.querySelector(".end").textContent = `−${most} to ${most}`;
   }
@@ -48,8 +49,8 @@ section("steering", (root) => {
   });
 
   function draw() {
-    const now = life[t], action = Number(pick.value || 0), added = sums(now, action);
-    showFrame(picture, rowOf(frames, t));
+    const now = moment(t), action = Number(pick.value || 0), added = sums(now, action);
+    showFrame(picture, frames.row(t));
     for (const [name, fill] of rows) fill(added[name]);
     const all = parts(now, action).all.flatMap(([name, values]) =>
       Array.from(values, (value, k) => ({name: `${name}${k}`, value})));
@@ -59,14 +60,13 @@ section("steering", (root) => {
     told.textContent = `step ${page.about.first + t}: ${names[action]} ${now.action[action].toFixed(2)}`;
   }
   pick.addEventListener("change", () => { measure(); draw(); });
-  const clock = new Clock(bars, () => { t = (t + 1) % life.length; when.set(t); draw(); }, 10);
-  const when = slider("step", 0, life.length - 1, t, (value) => {
+  const clock = new Clock(bars, () => { t = (t + 1) % length; when.set(t); draw(); }, 10);
+  const when = slider("step", 0, length - 1, t, (value) => {
     t = Math.round(value);
     clock.run(false);
     draw();
   }, 0);
   root.querySelector(".row").append(clock.button(), make("label", {textContent: "action "}, pick), when);
-  measure();
-  draw();
-  page.steering = {life, sums, act: (now) => page.model.act(page.model.outputs(page.agent, now))};
+  later(() => { measure(); draw(); });
+  page.steering = {sums, act: (now) => page.model.act(page.model.outputs(page.agent, now))};
 });

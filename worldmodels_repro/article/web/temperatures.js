@@ -4,5 +4,5 @@ section("temperatures", (root) => {
   const {temperatures} = page.about, {pupils} = page.model.tensors;
   if (root.querySelector(".tiles"))
     theatre(root, temperatures.map((temperature, i) =>
-      ({name: `τ ${temperature}`, weights: rowOf(pupils, i), temperature})));
+      ({name: `τ ${temperature}`, weights: pupils.row(i), temperature})));
 });

@@ -16,8 +16,13 @@ function later(draw) {
   waiting.push(draw);
 }
 
+// What waits, such as a picture to be shown, has its turn, if work has gone on for long.
+const BREATH = 50;  // milliseconds
+let breathed = 0;
 async function breathe() {
+  if (performance.now() - breathed < BREATH) return;
   await new Promise((go) => { setTimeout(go); });
+  breathed = performance.now();
 }
 
 function make(tag, attributes = {}, ...children) {
@@ -59,11 +64,6 @@ function showFrame(element, frame) {
     image.data[4 * i + 3] = 255;
   }
   element.getContext("2d").putImageData(image, 0, 0);
-}
-
-function rowOf(tensor, i) {
-  const size = tensor.data.length / tensor.shape[0];
-  return tensor.data.subarray(i * size, (i + 1) * size);
 }
 
 // Calls tick at the game's pace while its element is in view and it is meant to run.
@@ -218,20 +218,30 @@ function ahead(dream) {
     dream.step(dream.choice());
 }
 
-// V's and M's state along the sample's episode, as the agent had it.
-function along() {
-  if (!page.life) {
-    const mind = new Mind(page.model), {z, actions, h, c} = page.sample;
-    mind.put(rowOf(z, 0), h.data, c.data);
-    page.life = Array.from({length: z.shape[0]}, (_, t) => {
-      mind.z.set(rowOf(z, t));
-      const now = {z: rowOf(z, t), h: mind.h.slice(), c: mind.c.slice(),
-                   action: Array.from(rowOf(actions, t))};
-      mind.advance(now.action);
-      return now;
-    });
+// V's and M's state at a step of the sample's episode, as the agent had it.
+let follower = null;
+const followed = [];
+function moment(t) {
+  const {z, actions, h, c} = page.sample;
+  if (!follower) {
+    follower = new Mind(page.model);
+    follower.put(z.row(0), h.data, c.data);
   }
-  return page.life;
+  while (followed.length <= t) {
+    const step = followed.length;
+    follower.z.set(z.row(step));
+    const now = {z: z.row(step), h: follower.h.slice(), c: follower.c.slice(),
+                 action: Array.from(actions.row(step))};
+    follower.advance(now.action);
+    followed.push(now);
+  }
+  return followed[t];
+}
+
+// All of them.
+function along() {
+  moment(page.sample.z.shape[0] - 1);
+  return followed;
 }
 
 const page = {};
@@ -242,11 +252,6 @@ function bytesOf(text) {
   const letters = atob(text), bytes = new Uint8Array(letters.length);
   for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
   return bytes;
-}
-
-async function inflate(bytes) {
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 async function open() {

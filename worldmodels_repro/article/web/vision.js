@@ -4,7 +4,7 @@ section("vision", (root) => {
   const {quantiles, variance, shown_frames: frames, shown_mu: mus, map_z: moments} = page.sample;
   const size = variance.data.length, picture = root.querySelector(".now");
   const order = Array.from(variance.data.keys()).sort((a, b) => variance.data[b] - variance.data[a]);
-  const [low, , middle, , high] = [0, 1, 2, 3, 4].map((i) => rowOf(quantiles, i));
+  const [low, , middle, , high] = [0, 1, 2, 3, 4].map((i) => quantiles.row(i));
   const z = Float32Array.from(middle), sliders = new Map();
   let waiting = false;
   const draw = () => {
@@ -29,16 +29,16 @@ section("vision", (root) => {
   let turn = 0;
   frameButton.addEventListener("click", () => {
     turn = (turn + 37) % moments.shape[0];
-    put(rowOf(moments, turn));
+    put(moments.row(turn));
   });
   root.querySelector(".row").append(frameButton, middleButton);
-  put(rowOf(moments, 11 % moments.shape[0]));
+  put(moments.row(11 % moments.shape[0]));
 
   // Traversals: each of the liveliest latents from its 1 % to its 99 % quantile.
   const grid = root.querySelector(".traversals"), across = 8, down = Math.min(5, size);
   grid.width = across * SIDE;
   grid.height = down * SIDE;
-  const pen = grid.getContext("2d"), base = rowOf(moments, 11 % moments.shape[0]);
+  const pen = grid.getContext("2d"), base = moments.row(11 % moments.shape[0]);
   for (let r = 0; r < down; r++) {
     later(() => {
       for (let i = 0; i < across; i++) {
@@ -54,7 +54,7 @@ section("vision", (root) => {
   for (let i = 0; i < frames.shape[0]; i++) {
     const pair = make("div"), [seen, again] = ["a frame of the game", "V's reconstruction of it"]
       .map((label) => canvas(`${label}, ${i + 1} of ${frames.shape[0]}`));
-    later(() => { showFrame(seen, rowOf(frames, i)); show(again, rowOf(mus, i)); });
+    later(() => { showFrame(seen, frames.row(i)); show(again, mus.row(i)); });
     pair.append(seen, again);
     strip.append(pair);
   }
