@@ -13,13 +13,15 @@ from benchmarks.report import Row
 def env(scale: Scale) -> list[Row]:
     """Steps a second of the fast CarRacing beside gymnasium's, and EnvPool's where it is."""
     steps = scale.pick(1000, 20)
-    rows = [_row("env", in_process(environments.env, steps, scale.rounds),
-                 "gymnasium's CarRacing-v3, the same drives")]
-    if environments.has_envpool():
-        result = in_process(environments.env, steps, scale.rounds, "envpool")
-        rows.append(_row("env.envpool", result, "EnvPool's CarRacing, one thread"))
-    else:
-        rows.append(Row("env.envpool", skipped="envpool is not installed"))
+    rows = []
+    for name, size in (("env", 64), ("env.96", 96)):
+        result = in_process(environments.env, steps, scale.rounds, "CarRacing-v3", size)
+        rows.append(_row(name, result, "gymnasium's CarRacing-v3 (96x96), the same drives"))
+        if environments.has_envpool():
+            result = in_process(environments.env, steps, scale.rounds, "envpool", size)
+            rows.append(_row(f"{name}.envpool", result, "EnvPool's CarRacing (96x96), one thread"))
+        else:
+            rows.append(Row(f"{name}.envpool", skipped="envpool can't be imported"))
     return rows
 
 

@@ -1,6 +1,8 @@
 """The fast CarRacing: gymnasium's dynamics bit for bit, and gymnasium's picture nearly so."""
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -106,6 +108,29 @@ def test_frames_look_like_gymnasiums(count: int) -> None:
     assert worst <= 2.0
 
 
+def test_whole_frames_look_like_gymnasiums() -> None:
+    mean, worst, _ = bench.fidelity(frames=300, seed=100, size=96)
+    assert mean <= 0.5
+    assert worst <= 2.0
+
+
+@pytest.mark.parametrize("score", [-12.4, 7.0, 998.6])
+def test_instruments_are_gymnasiums(score: float) -> None:
+    theirs, ours = car_racing.CarRacing(), FastCarRacing(size=96)
+    for game in (theirs, ours):
+        game.reset(seed=0)
+        for _ in range(60):
+            game.step(np.array([0.3, 1, 0], np.float32))
+        game.reward = score
+        car_of(game).hull.angularVelocity = -2.0
+        for speed, wheel in zip((150.0, -20.0, 0.0, 90.0), car_of(game).wheels, strict=True):
+            wheel.omega = speed
+    expected, shown = (game._render("state_pixels")[84:] for game in (theirs, ours))
+    assert (expected > 50).any()
+    assert np.abs(expected.astype(int) - shown).mean() < 0.2
+    assert np.abs(expected.astype(int) - shown).max() <= 30  # where two bars share a column
+
+
 def test_crop_cuts_the_instruments_off_and_averages_areas() -> None:
     frame = np.zeros((96, 96, 3), np.uint8)
     frame[84:] = 255  # the instruments
@@ -139,8 +164,46 @@ def test_gymnasiums_instruments_do_not_show() -> None:
     np.testing.assert_array_equal(crop_and_resize(dials), crop_and_resize(full))
 
 
+@pytest.mark.parametrize("size", [64, 96])
+@pytest.mark.parametrize("continuous", [True, False])
+def test_gymnasiums_checker_finds_nothing(size: int, continuous: bool) -> None:
+    env = gymnasium.make("worldmodels_repro:worldmodels/CarRacingFast-v0", size=size,
+                         continuous=continuous)
+    assert env.observation_space.shape == (size, size, 3)
+    check_env(env.unwrapped, skip_render_check=True)
+
+
+def test_other_sizes_are_refused() -> None:
+    with pytest.raises(ValueError, match="64x64 or 96x96"):
+        FastCarRacing(size=84)
+
+
+def test_processes_play_what_one_would() -> None:
+    many = gymnasium.make_vec("worldmodels_repro:worldmodels/CarRacingFast-v0", num_envs=2,
+                              vectorization_mode="async", size=96)
+    alone = [pickle.loads(pickle.dumps(FastCarRacing(size=96))) for _ in range(2)]
+    seen = [many.reset(seed=3)[0], [env.reset(seed=3 + k)[0] for k, env in enumerate(alone)]]
+    for _ in range(20):
+        np.testing.assert_array_equal(*seen)
+        action = np.array([[0.1, 0.5, 0.0], [-0.2, 0.8, 0.0]], np.float32)
+        seen = [many.step(action)[0], [env.step(action[k])[0] for k, env in enumerate(alone)]]
+    many.close()
+
+
+def test_the_game_alone_brings_no_model_along() -> None:
+    code = """
+import sys, gymnasium
+env = gymnasium.make("worldmodels_repro:worldmodels/CarRacingFast-v0", size=96)
+env.reset(seed=1); env.step(env.action_space.sample())
+brought = [name for name in sys.modules if name.partition(".")[0] in
+           ("tensorflow", "keras", "openvino", "cma", "pydantic", "matplotlib")
+           or name.startswith(("worldmodels_repro.models", "worldmodels_repro.worlds"))]
+assert not brought, brought
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
 def test_api() -> None:
-    check_env(FastCarRacing(), skip_render_check=True)
     env = gymnasium.make("worldmodels/CarRacingFast-v0")
     assert env.observation_space == gymnasium.spaces.Box(0, 255, (64, 64, 3), np.uint8)
     assert env.reset(seed=0)[0] in env.observation_space

@@ -6,6 +6,7 @@ gymnasium.register(
     id="worldmodels/CarRacingFast-v0",
     entry_point="worldmodels_repro.envs.car_racing:FastCarRacing",
     max_episode_steps=1000,
+    reward_threshold=900,
 )
 gymnasium.register(
     id="worldmodels/TakeCoverFast-v0",

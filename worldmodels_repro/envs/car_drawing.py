@@ -13,6 +13,7 @@ Facts about the picture (camera, colours, order of drawing) are those of gymnasi
 
 import itertools
 import math
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -21,17 +22,13 @@ import numpy as np
 from gymnasium.envs.box2d import car_racing as upstream
 from numpy.typing import NDArray
 
-SIZE = 64  # side of an observation, pixels
+SIZE = 64  # side of an observation that `crop_and_resize` makes, pixels
 CROP_ROWS = 84  # rows of the 96-row frame above the instrument panel
-TEXEL = 0.7  # world units a texel
 TEXTURE_MARGIN = 48.0  # world units of grass kept around the track
 SHARPNESS = 0.8  # a coarser texture is used once a pixel spans twice this many texels
 LEVELS = 6  # textures of texels up to 2**5 wide, for the zoom of the first second
 ALIGN = 2 ** (LEVELS - 1)  # texture edges fall on this grid so that every level lines up
 SHIFT = 6  # fractional bits of OpenCV's fixed-point polygon corners
-# World units to pull an outline in by before it is filled: an antialiased OpenCV polygon reaches
-# 0.72 texels outside its outline, and gymnasium's, with integer corners, half a surface pixel.
-INSET = 0.72 * TEXEL - 0.5 / (upstream.ZOOM * upstream.SCALE)
 # smoothscale truncates twice, which darkens every channel that is not zero by two levels.
 DARKENING = 2
 
@@ -39,14 +36,54 @@ ROAD_COLOR = (102, 102, 102)
 FIELD_COLOR = (102, 204, 102)
 GRASS_COLOR = (102, 230, 102)  # the lighter squares
 
-# One observation pixel in surface pixels: 1000 columns over 64, and the top 700 rows over 64.
-PIXEL_W = upstream.WINDOW_W / SIZE
-PIXEL_H = upstream.WINDOW_H * CROP_ROWS / upstream.STATE_H / SIZE
 CAMERA_X = upstream.WINDOW_W / 2
 CAMERA_Y = upstream.WINDOW_H * 3 / 4  # from the top; the surface is flipped after it is drawn
 
 Frame = NDArray[np.uint8]
 Image = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class View:
+    """What a picture shows above the instruments, and in how many pixels.
+
+    Attributes:
+        width, height: pixels of gymnasium's top 700 rows, all of its columns.
+        texel: world units a texel, a little less than a pixel.
+        car_top, car_left: the first row and column that the car can touch; it stays upright there.
+        quarter_h, quarter_w: pixels of each quarter of that place, a wheel each.
+    """
+
+    width: int
+    height: int
+    texel: float
+    car_top: int
+    car_left: int
+    quarter_h: int
+    quarter_w: int
+
+    @property
+    def pixel_w(self) -> float:
+        """Surface pixels across a pixel."""
+        return upstream.WINDOW_W / self.width
+
+    @property
+    def pixel_h(self) -> float:
+        """Surface pixels down a pixel."""
+        return upstream.WINDOW_H * CROP_ROWS / upstream.STATE_H / self.height
+
+    @property
+    def inset(self) -> float:
+        """World units to pull an outline in by before it is filled.
+
+        An antialiased OpenCV polygon reaches 0.72 texels outside its outline, and gymnasium's, with
+        integer corners, half a surface pixel.
+        """
+        return 0.72 * self.texel - 0.5 / (upstream.ZOOM * upstream.SCALE)
+
+
+CROPPED = View(SIZE, SIZE, 0.7, car_top=50, car_left=30, quarter_h=5, quarter_w=2)
+WHOLE = View(upstream.STATE_W, CROP_ROWS, 0.53, car_top=65, car_left=45, quarter_h=7, quarter_w=3)
 
 
 def crop_and_resize(frame: Frame) -> Frame:
@@ -112,22 +149,24 @@ def fill_levels(levels: list[Image]) -> None:
         cv2.resize(fine, (w, h), dst=coarse, interpolation=cv2.INTER_AREA)
 
 
-def to_texels(corners: NDArray[np.float64], origin: tuple[float, float]) -> NDArray[np.int32]:
+def to_texels(
+    corners: NDArray[np.float64], origin: tuple[float, float], texel: float
+) -> NDArray[np.int32]:
     """World coordinates (..., 2) as OpenCV's fixed-point ones in a texture from `origin` on."""
     # A texel's centre has whole coordinates in OpenCV, hence the half.
-    texels = (corners - np.array(origin)) / TEXEL - 0.5
+    texels = (corners - np.array(origin)) / texel - 0.5
     return np.rint(texels * (1 << SHIFT)).astype(np.int32)
 
 
 @cache
-def field_levels() -> tuple[list[Image], float]:
-    """The empty field, shared by every environment of the process.
+def field_levels(view: View) -> tuple[list[Image], float]:
+    """The empty field, shared by every environment of the process with that view.
 
     Returns:
         Textures from fine to coarse, each (n, n, 4) uint8, and the world coordinate (the same
         for x and y) of their first edge.
     """
-    step = TEXEL * ALIGN
+    step, pulled = view.texel * ALIGN, view.inset
     cells = math.ceil((upstream.PLAYFIELD + 1.0) / step)
     origin = -cells * step
     n = 2 * cells * ALIGN
@@ -137,8 +176,9 @@ def field_levels() -> tuple[list[Image], float]:
     green, light = shown(*FIELD_COLOR), shown(*GRASS_COLOR)
 
     def square(x: float, y: float, side: float, color: tuple[int, int, int, int]) -> None:
-        corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * (side - 2 * INSET) + (x, y) + INSET
-        cv2.fillConvexPoly(base, to_texels(corners, (origin, origin)), color, cv2.LINE_AA, SHIFT)
+        corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)]) * (side - 2 * pulled) + (x, y) + pulled
+        outline = to_texels(corners, (origin, origin), view.texel)
+        cv2.fillConvexPoly(base, outline, color, cv2.LINE_AA, SHIFT)
 
     square(-upstream.PLAYFIELD, -upstream.PLAYFIELD, 2 * upstream.PLAYFIELD, green)
     dim = upstream.GRASS_DIM
@@ -160,23 +200,23 @@ class Camera(NamedTuple):
 
 
 @cache
-def cameras() -> list[Camera]:
+def cameras(view: View) -> list[Camera]:
     """The cameras of steps 0 to FPS of an episode; the last one stays."""
     found = []
     for step in range(upstream.FPS + 1):
         zoom = zoom_at(step / upstream.FPS)
-        texels = PIXEL_H / zoom / TEXEL  # of the finest level, along a pixel
+        texels = view.pixel_h / zoom / view.texel  # of the finest level, along a pixel
         level = max(0, min(LEVELS - 1, int(math.log2(texels / SHARPNESS))))
-        texel = TEXEL * (1 << level)
+        texel = view.texel * (1 << level)
         scale = 1.0 / (zoom * texel)
         found.append(
             Camera(
                 level,
                 texel,
-                (0.5 * PIXEL_W - CAMERA_X) * scale,
-                (CAMERA_Y - 0.5 * PIXEL_H) * scale,
-                PIXEL_W * scale,
-                PIXEL_H * scale,
+                (0.5 * view.pixel_w - CAMERA_X) * scale,
+                (CAMERA_Y - 0.5 * view.pixel_h) * scale,
+                view.pixel_w * scale,
+                view.pixel_h * scale,
             )
         )
     return found
@@ -187,15 +227,20 @@ class TrackTexture:
 
     The texture covers the track's bounding box and TEXTURE_MARGIN around it; what a camera sees
     beyond that comes from the shared empty field.
+
+    Args:
+        view: of its pictures.
+        canvas: (height, width, 4) uint8 to draw them on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, view: View = CROPPED, canvas: Image | None = None) -> None:
+        self._view = view
         self._memory = np.empty(0, np.uint8)  # kept from one episode to the next
         self._levels: list[Image] = []
         self._origin = (0.0, 0.0)
         self._tiles: NDArray[np.int32] = np.empty((0, 4, 2), np.int32)
         self._matrix = np.empty((2, 3), np.float64)
-        self.canvas = np.empty((SIZE, SIZE, 4), np.uint8)
+        self.canvas = np.empty((view.height, view.width, 4), np.uint8) if canvas is None else canvas
         self._visited = shown(*ROAD_COLOR)
 
     def paint(self, road_poly: list[tuple[Any, Any]]) -> None:
@@ -212,8 +257,9 @@ class TrackTexture:
         xs, ys = corners[..., 0], corners[..., 1]
         low = np.array([xs.min(), ys.min()]) - TEXTURE_MARGIN
         high = np.array([xs.max(), ys.max()]) + TEXTURE_MARGIN
-        field, field_origin = field_levels()
-        step = TEXEL * ALIGN
+        texel, pulled = self._view.texel, self._view.inset
+        field, field_origin = field_levels(self._view)
+        step = texel * ALIGN
         n = len(field[0])
         first = np.floor((low - field_origin) / step).astype(int) * ALIGN  # (2,) x, y in texels
         last = np.ceil((high - field_origin) / step).astype(int) * ALIGN
@@ -221,16 +267,16 @@ class TrackTexture:
         self._levels, self._memory = empty_levels(y1 - y0, x1 - x0, self._memory)
         base = self._levels[0]
         base[:] = field[0][y0:y1, x0:x1]
-        self._origin = (field_origin + x0 * TEXEL, field_origin + y0 * TEXEL)
+        self._origin = (field_origin + x0 * texel, field_origin + y0 * texel)
         colors = [color if isinstance(color, tuple) else color.tolist() for _, color in road_poly]
         is_tile = np.array([isinstance(color, list) for color in colors])  # (p,)
-        points = to_texels(inset(corners, INSET, ~is_tile), self._origin)
+        points = to_texels(inset(corners, pulled, ~is_tile), self._origin, texel)
         for outline, color in zip(points, colors, strict=True):
             cv2.fillConvexPoly(base, outline, shown(*color), cv2.LINE_AA, SHIFT)
         # What is repainted later leaves the blended edges alone, or they would grow.
         tiles = corners[is_tile]
         self._tiles = to_texels(
-            inset(tiles, INSET + TEXEL / 2, np.zeros(len(tiles), bool)), self._origin
+            inset(tiles, pulled + texel / 2, np.zeros(len(tiles), bool)), self._origin, texel
         )
         fill_levels(self._levels)
 
@@ -247,10 +293,10 @@ class TrackTexture:
             t: seconds since the episode's start; the camera zooms in over the first one.
 
         Returns:
-            (64, 64, 4) uint8, of which three channels matter; overwritten by the next call.
+            The canvas, of which three channels matter; overwritten by the next call.
         """
         step = round(t * upstream.FPS) if t < 1.0 else upstream.FPS
-        level, texel, right, ahead, across, down = cameras()[step]
+        level, texel, right, ahead, across, down = cameras(self._view)[step]
         cos, sin = math.cos(angle), math.sin(angle)
         m = self._matrix
         m[0, 0] = ax = cos * across
@@ -263,23 +309,24 @@ class TrackTexture:
         cy = left_y + (y - self._origin[1]) / texel
         own = self._levels[level]
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        last = SIZE - 1.0
+        size = (self._view.width, self._view.height)
+        right_end, down_end = size[0] - 1.0, size[1] - 1.0
         h, w = own.shape[:2]
         inside = (
-            cx + min(0.0, ax * last) + min(0.0, bx * last) >= 0.0
-            and cy + min(0.0, ay * last) + min(0.0, by * last) >= 0.0
-            and cx + max(0.0, ax * last) + max(0.0, bx * last) <= w - 1.0
-            and cy + max(0.0, ay * last) + max(0.0, by * last) <= h - 1.0
+            cx + min(0.0, ax * right_end) + min(0.0, bx * down_end) >= 0.0
+            and cy + min(0.0, ay * right_end) + min(0.0, by * down_end) >= 0.0
+            and cx + max(0.0, ax * right_end) + max(0.0, bx * down_end) <= w - 1.0
+            and cy + max(0.0, ay * right_end) + max(0.0, by * down_end) <= h - 1.0
         )
         border = cv2.BORDER_CONSTANT
         if not inside:
-            field, origin = field_levels()
+            field, origin = field_levels(self._view)
             m[0, 2] = left_x + (x - origin) / texel
             m[1, 2] = left_y + (y - origin) / texel
-            cv2.warpAffine(field[level], m, (SIZE, SIZE), self.canvas, flags)
+            cv2.warpAffine(field[level], m, size, self.canvas, flags)
             border = cv2.BORDER_TRANSPARENT
         m[0, 2], m[1, 2] = cx, cy
-        cv2.warpAffine(own, m, (SIZE, SIZE), self.canvas, flags, border)
+        cv2.warpAffine(own, m, size, self.canvas, flags, border)
         return self.canvas
 
 

@@ -15,17 +15,21 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.box2d import car_dynamics as dynamics
 from gymnasium.envs.box2d import car_racing as upstream
+from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
 from worldmodels_repro.envs.car_drawing import (
+    CROPPED,
     FIELD_COLOR,
     GRASS_COLOR,
     ROAD_COLOR,
     SIZE,
+    WHOLE,
     Frame,
     TrackTexture,
     crop_and_resize,
 )
+from worldmodels_repro.envs.car_panel import Panel
 from worldmodels_repro.envs.car_sprite import CarBlender
 
 __all__ = ["FastCarRacing", "Frame", "check_gymnasium", "crop_and_resize"]
@@ -173,18 +177,20 @@ class _TileColor:
 
 
 class FastCarRacing(upstream.CarRacing):
-    """CarRacing-v3 whose 64x64 picture costs less than its dynamics.
+    """CarRacing-v3 whose picture costs less than its dynamics.
 
     Rewards, endings and the car's motion are gymnasium's, bit for bit, for the same seed and
-    actions. An observation, (64, 64, 3) uint8, is what `crop_and_resize` makes of gymnasium's
-    frame to within half a level on average. An environment holds about 2 MB of texture.
+    actions. An observation of `size` 64, (64, 64, 3) uint8, is what `crop_and_resize` makes of
+    gymnasium's frame to within half a level on average; one of 96, (96, 96, 3) uint8, is
+    gymnasium's frame, instruments included, to within a level on average. An environment holds
+    about 2 MB of texture, or 4.
 
     `render_mode` may be "rgb_array" or "human", drawn by gymnasium at gymnasium's speed.
 
-    Args: as gymnasium's, without `domain_randomize`.
+    Args: as gymnasium's, without `domain_randomize`; and `size`, 64 or 96.
 
     Raises:
-        ValueError: for `domain_randomize=True`.
+        ValueError: for `domain_randomize=True`, or another size.
         RuntimeError: from `check_gymnasium`.
     """
 
@@ -198,16 +204,24 @@ class FastCarRacing(upstream.CarRacing):
         lap_complete_percent: float = 0.95,
         domain_randomize: bool = False,
         continuous: bool = True,
+        size: int = SIZE,
     ) -> None:
         check_gymnasium()
+        if size not in (SIZE, upstream.STATE_W):
+            raise ValueError(f"FastCarRacing draws 64x64 or 96x96 pixels, not {size}: set size=64")
         if domain_randomize:
             raise ValueError(
                 "FastCarRacing draws the standard colours; for domain_randomize use CarRacing-v3"
             )
-        super().__init__(render_mode, verbose, lap_complete_percent, domain_randomize, continuous)
-        self.observation_space = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
-        self._texture = TrackTexture()
-        self._blender = CarBlender(self._texture.canvas)
+        own = (render_mode, verbose, lap_complete_percent, domain_randomize, continuous)
+        super().__init__(*own)
+        EzPickle.__init__(self, *own, size)  # a copy draws as large as this one
+        self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
+        view = CROPPED if size == SIZE else WHOLE
+        self._canvas = np.empty((size, size, 4), np.uint8)
+        self._texture = TrackTexture(view, self._canvas[: view.height])
+        self._blender = CarBlender(view, self._texture.canvas)
+        self._panel = None if view is CROPPED else Panel(self._canvas[view.height :, :, :3])
         self._touched: set[int] = set()
         tile = Box2D.b2BodyDef(type=Box2D.b2_staticBody)
 
@@ -247,6 +261,8 @@ class FastCarRacing(upstream.CarRacing):
             self._touched.clear()
         hull = self.car.hull
         x, y = hull.position
-        canvas = texture.view(x, y, hull.angle, self.t)
+        texture.view(x, y, hull.angle, self.t)
         self._blender.blend(self.car.wheels, self.t)
-        return cv2.cvtColor(canvas, cv2.COLOR_RGBA2RGB)
+        if self._panel is not None:
+            self._panel.draw(self.car, self.reward)
+        return cv2.cvtColor(self._canvas, cv2.COLOR_RGBA2RGB)

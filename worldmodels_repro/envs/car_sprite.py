@@ -19,20 +19,14 @@ from gymnasium.envs.box2d import car_dynamics as dynamics
 from gymnasium.envs.box2d import car_racing as upstream
 from numpy.typing import NDArray
 
-from worldmodels_repro.envs.car_drawing import CAMERA_X, CAMERA_Y, Image, shown, zoom_at
+from worldmodels_repro.envs.car_drawing import CAMERA_X, CAMERA_Y, Image, View, shown, zoom_at
 
-# The car stays upright in the same place of the picture: these rows and columns, split in four
-# so that each wheel has a quarter of its own.
-CAR_TOP, CAR_LEFT = 50, 30
-QUARTER_H, QUARTER_W = 5, 2
 ANGLES, MAX_ANGLE = 17, 0.42  # steps and range of a front wheel's drawn turn, radians
 PHASES = 16  # steps of a wheel's drawn roll
 # The sprites are drawn at surface resolution on a block that all three grids share:
-# 250x175 surface pixels, 24x21 frame pixels, 16x16 observation pixels.
+# 250x175 surface pixels, 24x21 frame pixels, 16x16 pixels of a cropped picture.
 BLOCK_X, BLOCK_Y, BLOCK_W, BLOCK_H = 375, 525, 250, 175
 BLOCK_IN_FRAME = (24, 21)
-BLOCK_IN_OBSERVATION = (16, 16)
-BLOCK_LEFT, BLOCK_TOP = 24, 48  # in observation pixels
 HULL_COLOR = (204, 0, 0)
 STRIPE = 1.2  # radians of a wheel's circumference
 
@@ -42,33 +36,36 @@ Color = tuple[int, int, int]
 class CarSprite:
     """Prepared pictures of the car: how much of the ground shows, and what is added to it.
 
-    Both are float32 (ANGLES * PHASES * 4, 5, 2, 3): states of four quarters each (front left,
-    front right, rear left, rear right), then rows, columns and channels. Shared by every
-    environment.
+    Both are float32 (ANGLES * PHASES * 4, 5, 2, 3) in a cropped picture: states of four quarters
+    each (front left, front right, rear left, rear right), then rows, columns and channels. Shared
+    by every environment with that view.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, view: View) -> None:
         states = [
-            _car((2 * a / (ANGLES - 1) - 1) * MAX_ANGLE, (p + 0.5) * math.tau / PHASES, zoom_at(1))
+            _car((2 * a / (ANGLES - 1) - 1) * MAX_ANGLE, roll, zoom_at(1), view)
             for a in range(ANGLES)
-            for p in range(PHASES)
+            for roll in ((p + 0.5) * math.tau / PHASES for p in range(PHASES))
         ]
         self.ground = np.concatenate([ground for ground, _ in states])
         self.paint = np.concatenate([paint for _, paint in states])
         steps = upstream.FPS
-        self.zooming = [_car(0.0, 0.0, zoom_at(k / steps)) for k in range(steps + 1)]
+        self.zooming = [_car(0.0, 0.0, zoom_at(k / steps), view) for k in range(steps + 1)]
 
 
-def _car(turn: float, phase: float, zoom: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _car(
+    turn: float, phase: float, zoom: float, view: View
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Draw a car whose wheels share one turn and one roll, and average it down.
 
     Args:
         turn: of the front wheels, radians.
         phase: of every wheel's roll, radians.
         zoom: surface pixels a world unit.
+        view: of the picture that it goes into.
 
     Returns:
-        Ground and paint, each (4, 5, 2, 3) float32.
+        Ground and paint, each (4, quarter_h, quarter_w, 3) float32.
     """
     # red, green, blue, and the ground that shows
     block = np.zeros((BLOCK_H, BLOCK_W, 4), np.uint8)
@@ -80,11 +77,14 @@ def _car(turn: float, phase: float, zoom: float) -> tuple[NDArray[np.float32], N
         pixels = np.stack([x - BLOCK_X, rows - BLOCK_Y], axis=1).astype(np.int32)
         cv2.fillPoly(block, [pixels], shown(*color))
     frame = cv2.resize(block.astype(np.float32), BLOCK_IN_FRAME, interpolation=cv2.INTER_AREA)
-    small = cv2.resize(frame, BLOCK_IN_OBSERVATION, interpolation=cv2.INTER_AREA)
-    top, left = CAR_TOP - BLOCK_TOP, CAR_LEFT - BLOCK_LEFT
-    patch = small[top : top + 2 * QUARTER_H, left : left + 2 * QUARTER_W]  # (10, 4, 4)
-    split = patch.reshape(2, QUARTER_H, 2, QUARTER_W, 4).transpose(0, 2, 1, 3, 4)
-    quarters = split.reshape(4, QUARTER_H, QUARTER_W, 4)
+    size = (round(BLOCK_W / view.pixel_w), round(BLOCK_H / view.pixel_h))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    top = view.car_top - round(BLOCK_Y / view.pixel_h)
+    left = view.car_left - round(BLOCK_X / view.pixel_w)
+    h, w = view.quarter_h, view.quarter_w
+    patch = small[top : top + 2 * h, left : left + 2 * w]
+    split = patch.reshape(2, h, 2, w, 4).transpose(0, 2, 1, 3, 4)
+    quarters = split.reshape(4, h, w, 4)
     ground = np.repeat(quarters[..., 3:] / np.float32(255), 3, axis=-1)
     # the half rounds a sum that is cut to a whole number in the end
     return ground, quarters[..., :3] + np.float32(0.5)
@@ -128,22 +128,22 @@ def _stripe(phase: float) -> tuple[float, float] | None:
 
 
 @cache
-def car_sprite() -> CarSprite:
+def car_sprite(view: View) -> CarSprite:
     """The process's sprites, made at the first call."""
-    return CarSprite()
+    return CarSprite(view)
 
 
 class CarBlender:
     """Puts the car on a four-channel picture, always the same one."""
 
-    def __init__(self, canvas: Image) -> None:
-        bottom, right = CAR_TOP + 2 * QUARTER_H, CAR_LEFT + 2 * QUARTER_W
-        patch = canvas[CAR_TOP:bottom, CAR_LEFT:right, :3]
-        split = patch.reshape(2, QUARTER_H, 2, QUARTER_W, 3)  # a view: only axes are split
-        self._patch = split.transpose(0, 2, 1, 3, 4).view()  # (2, 2, 5, 2, 3)
-        self._sprite = car_sprite()
+    def __init__(self, view: View, canvas: Image) -> None:
+        top, left, h, w = view.car_top, view.car_left, view.quarter_h, view.quarter_w
+        patch = canvas[top : top + 2 * h, left : left + 2 * w, :3]
+        split = patch.reshape(2, h, 2, w, 3)  # a view: only axes are split
+        self._patch = split.transpose(0, 2, 1, 3, 4).view()  # (2, 2, h, w, 3)
+        self._sprite = car_sprite(view)
         self._states = np.empty(4, np.intp)
-        self._ground = np.empty((4, QUARTER_H, QUARTER_W, 3), np.float32)
+        self._ground = np.empty((4, h, w, 3), np.float32)
         self._paint = np.empty_like(self._ground)
         self._mixed = np.empty(self._patch.shape, np.float32)
 
