@@ -5,9 +5,9 @@
     python -m benchmarks.yardstick                       # CP_basic and PD_td3, five seeds each
     python -m benchmarks.yardstick PD_td3 --seeds 2 --steps 5000
 
-It is judged on the same held-out episodes as a run of the config, with the same interval; the runs of
-``bash scripts/testbench.sh`` stand beside it where they are done (``logs/testbench``). That library's
-DQN has no double Q and no prioritised replay: its row is of single Q, as ``learn.double=false`` is.
+It is judged on the same held-out episodes as a run of the config, with the same interval; the runs
+of ``bash scripts/testbench.sh`` stand beside it where they are done (``logs/testbench``). That
+library's DQN has no double Q and no prioritised replay: its row is of single Q, as LL_single is.
 Needs the extra ``sb3``.
 """
 

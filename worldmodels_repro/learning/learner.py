@@ -109,7 +109,7 @@ def whole_network(network: Network) -> Any:
     if network.encoder is None:
         return behind
     encoder = keras_encoder(network)
-    return keras.Model(encoder.inputs, behind(encoder.outputs[0]))
+    return keras.Model(encoder.input, behind(encoder.output))
 
 
 def stacks_of(frames: FrameRing | None, columns: Columns,
