@@ -85,11 +85,13 @@ def learner_of(config: Config, game: Game, env: Any, seed: int) -> Any:
 
     set_num_threads(1)
     settings = config.learn
-    shared = {"learning_rate": settings.learning_rate, "buffer_size": settings.buffer,
-              "learning_starts": settings.delay, "batch_size": settings.batch,
-              "gamma": settings.gamma, "seed": seed, "device": "cpu"}
-    policy = {"net_arch": list(settings.layers),
-              "activation_fn": nn.ReLU if settings.activation == "relu" else nn.Tanh}
+    shared: dict[str, Any] = {
+        "learning_rate": settings.learning_rate, "buffer_size": settings.buffer,
+        "learning_starts": settings.delay, "batch_size": settings.batch,
+        "gamma": settings.gamma, "seed": seed, "device": "cpu"}
+    policy: dict[str, Any] = {
+        "net_arch": list(settings.layers),
+        "activation_fn": nn.ReLU if settings.activation == "relu" else nn.Tanh}
     if config.controller.by == "dqn":
         return DQN("MlpPolicy", env, train_freq=settings.every, gradient_steps=settings.updates,
                    target_update_interval=settings.target_every,

@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from test_learn import _config, _does, _ends, _killed_after, _refusal
 
-from tests.test_learn import _config, _does, _ends, _killed_after, _refusal
 from worldmodels_repro.api import LoadedRun
 from worldmodels_repro.data.stacks import Sight, Stacks, places_of, stacked
 from worldmodels_repro.envs.registry import game_named

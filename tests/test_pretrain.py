@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from test_learn import _config, _does, _refusal
 
-from tests.test_learn import _config, _does, _refusal
 from worldmodels_repro.config import load_config
 from worldmodels_repro.data.episodes import kept_episodes
 from worldmodels_repro.data.examples import Examples, load_examples
