@@ -18,7 +18,7 @@ RUN pip install --constraint constraints.txt ".[all${EXTRAS:+,$EXTRAS}]" \
     && useradd --create-home --uid 1000 worldmodels \
     && install --directory --owner worldmodels /work/logs
 
-USER worldmodels
+USER 1000
 WORKDIR /work
 # Run folders outlive the container in a volume that is mounted here.
 VOLUME ["/work/logs"]

@@ -6,9 +6,9 @@
     python -m benchmarks.threads --minutes 1 --every 10     # a look
     python -m benchmarks.threads 4/4 8/8 --config testbench/LL_256_128
 
-Each pair of cores/threads has a process of its own, held to that many cores, which plays and learns as
-the stage does, with as many threads of TensorFlow's, within an operation and between them. A JSON line
-a stretch goes to standard output, then a table.
+Each pair of cores/threads has a process of its own, held to that many cores, which plays and learns
+as the stage does, with as many threads of TensorFlow's, within an operation and between them. A
+JSON line a stretch goes to standard output, then a table.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
     python -m benchmarks.yardstick                       # CP_basic and PD_td3, five seeds each
     python -m benchmarks.yardstick PD_td3 --seeds 2 --steps 5000
 
-It is judged on the same held-out episodes as a run of the config, with the same interval; the runs of
-``bash scripts/testbench.sh`` stand beside it where they are done (``logs/testbench``). That library's
-DQN has no double Q and no prioritised replay: its row is of single Q, as ``learn.double=false`` is.
+It is judged on the same held-out episodes as a run of the config, with the same interval; the runs
+of ``bash scripts/testbench.sh`` stand beside it where they are done (``logs/testbench``). That
+library's DQN has no double Q and no prioritised replay: its row is of single Q, as LL_single is.
 Needs the extra ``sb3``.
 """
 
@@ -85,11 +85,13 @@ def learner_of(config: Config, game: Game, env: Any, seed: int) -> Any:
 
     set_num_threads(1)
     settings = config.learn
-    shared = {"learning_rate": settings.learning_rate, "buffer_size": settings.buffer,
-              "learning_starts": settings.delay, "batch_size": settings.batch,
-              "gamma": settings.gamma, "seed": seed, "device": "cpu"}
-    policy = {"net_arch": list(settings.layers),
-              "activation_fn": nn.ReLU if settings.activation == "relu" else nn.Tanh}
+    shared: dict[str, Any] = {
+        "learning_rate": settings.learning_rate, "buffer_size": settings.buffer,
+        "learning_starts": settings.delay, "batch_size": settings.batch,
+        "gamma": settings.gamma, "seed": seed, "device": "cpu"}
+    policy: dict[str, Any] = {
+        "net_arch": list(settings.layers),
+        "activation_fn": nn.ReLU if settings.activation == "relu" else nn.Tanh}
     if config.controller.by == "dqn":
         return DQN("MlpPolicy", env, train_freq=settings.every, gradient_steps=settings.updates,
                    target_update_interval=settings.target_every,

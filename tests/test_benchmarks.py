@@ -57,3 +57,31 @@ def test_unknown_words_are_refused(words: list[str]) -> None:
     result = _benchmarks(*words)
     assert result.returncode == 2
     assert "usage:" in result.stderr
+
+
+def test_a_drift_is_the_slope_of_all_stretches() -> None:
+    from benchmarks.threads import drift
+
+    falling = [{"second": 360.0 * number, "steps_per_second": 105.0 - 1.0 * number}
+               for number in range(11)]  # an hour: 105 to 95, 100 in the middle
+    assert drift(falling) == pytest.approx(-0.1)
+    assert drift(falling[:1]) == 0.0
+
+
+@pytest.mark.slow
+def test_threads_are_measured_while_a_learner_learns() -> None:
+    result = subprocess.run([sys.executable, "-m", "benchmarks.threads", "1/1", "--config",
+                             "testbench/CP_basic", "--minutes", "0.05", "--every", "1"], cwd=ROOT,
+                            capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert rows and all(row["pair"] == "1/1" and row["steps_per_second"] > 0 for row in rows)
+    refused = subprocess.run([sys.executable, "-m", "benchmarks.threads", "two"], cwd=ROOT,
+                             capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 2 and "cores/threads" in refused.stderr
+
+
+def test_a_yardstick_says_what_each_came_to() -> None:
+    from benchmarks.yardstick import told
+
+    assert told([]) == "not run" and told([2.0, 2.0]) == "2.0 (2.0 to 2.0, 2 seeds)"

@@ -9,8 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from test_learn import _config, _does, _ends, _killed_after, _refusal
 
-from tests.test_learn import _config, _does, _ends, _killed_after, _refusal
 from worldmodels_repro.api import LoadedRun
 from worldmodels_repro.data.stacks import Sight, Stacks, places_of, stacked
 from worldmodels_repro.envs.registry import game_named
@@ -116,31 +116,29 @@ def test_50_000_gray_frames_are_250_megabytes_at_most() -> None:
 def test_every_stack_is_what_was_seen(length: int) -> None:
     """Of episodes that are cut, each with a frame more than it has transitions."""
     ring, rng, capacity = FrameRing(GRAY, 20), np.random.default_rng(2), 20
-    kept: list[tuple[list[int], np.ndarray]] = []
-    restored = None
-    for episode in range(30):
-        stacks = Stacks(GRAY, 1)
+    kept: list[tuple[tuple[int, int], np.ndarray]] = []  # of each transition that is remembered
+
+    def holds(memory: FrameRing) -> None:
+        keys, seen = zip(*kept, strict=True)
+        np.testing.assert_array_equal(memory.stacks(np.array(keys, np.float32)), np.stack(seen))
+
+    frames: dict[int, np.ndarray] = {}
+    for _ in range(30):
+        stacks, first = Stacks(GRAY, 1), ring.next
         stacks.begin(0, rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
-        first = ring.add(stacks.seen[0])
-        kept.append(([first, first], stacks.seen[0].copy()))
         for _ in range(length):
+            now = ring.add(stacks.seen[0])
+            frames[now] = stacks.seen[0, ..., -1:].copy()
+            kept = [*kept, ((now, first), stacks.seen[0].copy())][-capacity:]
+            ring.forget(*kept[0][0])
             stacks.go_on(0, rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
-            kept.append(([ring.add(stacks.seen[0]), first], stacks.seen[0].copy()))
-            oldest = kept[-capacity:][0][0]
-            ring.forget(*oldest)
-        for memory in (ring, restored) if restored is not None and episode > 27 else (ring,):
-            keys, seen = zip(*kept[-capacity:], strict=True)
-            if memory is ring or episode == 28:
-                np.testing.assert_array_equal(memory.stacks(np.array(keys, np.float32)),
-                                              np.stack(seen))
-        if episode == 28:
-            every = {key[0]: stack[..., -1] for key, stack in kept}
-            restored = FrameRing(GRAY, 20)
-            restored.restore(ring.state(), lambda numbers: np.stack(
-                [every[number].ravel() for number in numbers]))
-            np.testing.assert_array_equal(restored.stacks(np.array(keys, np.float32)),
-                                          np.stack(seen))
-    assert len(ring._frames) <= 50
+        frames[ring.add(stacks.seen[0])] = stacks.seen[0, ..., -1:].copy()
+        holds(ring)
+    assert len(ring._frames) <= 2 * capacity + 10
+    again = FrameRing(GRAY, 20)
+    again.restore(ring.state(), lambda numbers: np.stack(
+        [frames[number].ravel() for number in numbers]))
+    holds(again)
 
 
 # --- what sees them ---

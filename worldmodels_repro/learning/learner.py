@@ -109,7 +109,7 @@ def whole_network(network: Network) -> Any:
     if network.encoder is None:
         return behind
     encoder = keras_encoder(network)
-    return keras.Model(encoder.inputs, behind(encoder.outputs[0]))
+    return keras.Model(encoder.input, behind(encoder.output))
 
 
 def stacks_of(frames: FrameRing | None, columns: Columns,
@@ -132,7 +132,7 @@ def compiled(function: Callable[..., Any], *arrays: np.ndarray,
     """A function of arrays like these, compiled by XLA: they must always have the same shapes.
 
     For networks this small a call costs more than what it computes; that TensorFlow need not look
-    for the right program each time halves it. Convolutions are faster without XLA.
+    for the right program each time halves it. Convolutions are left to TensorFlow's own kernels.
     """
     specs = [tf.TensorSpec(array.shape, array.dtype) for array in arrays]
     program = tf.function(function, jit_compile=xla).get_concrete_function(*specs)
