@@ -322,12 +322,13 @@ def evolve(pool: Any, workers: int, v: Weights, m: Weights, sizes: Sizes, seed: 
         "popsize": sizes.population, "seed": seed, "verbose": -9})
     best, best_score = np.zeros(PARAMETERS, np.float32), -np.inf
     for generation in range(1, sizes.generations + 1):
-        candidates = np.array(strategy.ask(), np.float32)  # (P, 867)
+        asked = strategy.ask()
+        candidates = np.array(asked, np.float32)  # (P, 867)
         seeds = [TRAINING + sizes.tracks * generation + k for k in range(sizes.tracks)]
         returns = scores_of(pool, workers, Drive(
             v, m, candidates.repeat(sizes.tracks, axis=0), seeds * sizes.population,
             sizes.longest, sizes.patience)).reshape(sizes.population, sizes.tracks)
-        strategy.tell(candidates.astype(float), -returns.mean(axis=1))
+        strategy.tell(asked, -returns.mean(axis=1))
         text = f"mean {returns.mean():.0f}, best {returns.mean(axis=1).max():.0f}"
         if generation % sizes.every == 0:
             mean = np.array(strategy.mean, np.float32)

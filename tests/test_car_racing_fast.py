@@ -378,3 +378,14 @@ def test_frames_do_not_depend_on_the_episodes_before() -> None:
         drive(used, seed)
     for seed in (7, 8, 9, 10):
         np.testing.assert_array_equal(drive(used, seed), drive(FastCarRacing(), seed))
+
+
+@pytest.mark.slow
+def test_stable_baselines3_learns_on_it_and_on_gymnasiums() -> None:
+    pytest.importorskip("stable_baselines3")
+    done = subprocess.run([sys.executable, "examples/car_racing_ppo.py", "--minutes", "0.05",
+                           "--games", "1", "--episodes", "1", "--n-steps", "16"],
+                          capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if "over 1 episodes" in line]
+    assert [line.partition(":")[0] for line in lines] == ["CarRacingFast-v0", "CarRacing-v3"]

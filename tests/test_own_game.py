@@ -15,6 +15,7 @@ from gymnasium import spaces
 from gymnasium.wrappers import TimeLimit
 from PIL import Image
 
+from worldmodels_repro.config import load_config
 from worldmodels_repro.data.recorded import recorded
 from worldmodels_repro.envs import own
 from worldmodels_repro.envs.game import Game, largest_of_each, of_choices, one_of_each
@@ -243,6 +244,16 @@ def test_a_game_that_ends_or_hangs_its_process_is_told_in_a_line(
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("PROBLEM")]
     assert len(lines) == 1
     assert words in lines[0] and file in lines[0]
+
+
+@pytest.mark.parametrize(("name", "package"), [("cart_pole", "gymnasium"), ("freeway", "ale_py")])
+def test_the_games_of_the_docs_are_fit(name: str, package: str) -> None:
+    pytest.importorskip(package)
+    config = load_config(f"examples/games/{name}.yaml")
+    found = look(config.game, episodes=1, seconds=0.1)
+    met = [problem for problem in found.problems if "no policy ever met a reward" not in problem]
+    assert not met  # a hundred steps are too few to cross a road by chance
+    assert found.speed > 0
 
 
 def test_a_game_that_is_none_is_refused(tmp_path: Path) -> None:

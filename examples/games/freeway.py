@@ -33,7 +33,7 @@ GAME = Game(
     frames=lambda env: Seen(env, see, act),
     **of_choices(3),  # NOOP, UP, DOWN
     first_action="noop",
-    solved=8.0,  # crossings that count as solved
+    solved=8.0,  # crossings; who always goes up gets 7
     max_steps=500,  # of the longest episode that is judged
     keys={  # what each adds to the action of a person who plays
         "up": (0.0, 1.0, 0.0),
