@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import methodcaller
 from pathlib import Path
 
 from worldmodels_repro.export.onnx_models import onnx_models
@@ -43,6 +44,6 @@ def export(run: Run, name: str, folder: Path, say: Said) -> list[Path]:
     written = []
     for file, data in FORMATS[name].files(run, say).items():
         path = folder / file
-        write_atomically(path, lambda out, data=data: out.write(data))
+        write_atomically(path, methodcaller("write", data))
         written.append(path)
     return written
