@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Lint, types, the AWS template and tests, as CI runs them.  bash scripts/test.sh [PYTEST OPTIONS]
 # bash scripts/test.sh -m slow -n 0: what is left out for its time, one after another.
-WORLDMODELS_EXTRAS=dev,docs,doom,wandb,mlflow
+WORLDMODELS_EXTRAS=dev,docs,doom,games,wandb,mlflow
 source "$(dirname "$0")/setup.sh"
 ruff check .
 mypy
