@@ -19,6 +19,7 @@ from worldmodels_repro.storage import load_csv
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 TINY = Path(__file__).parent / "tiny.yaml"
+CAR = Path(__file__).parent / "car" / "tiny.yaml"  # estimates know the whole game
 STAGES = [*(stage for stage in stages_of(load_config(TINY)) if stage != "figures"), "results"]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import TINY
+from conftest import CAR
 
 from worldmodels_repro.cloud import bill, stack
 from worldmodels_repro.cloud.estimate import (
@@ -187,9 +187,9 @@ def test_a_run_names_its_price_by_its_own_hours(tmp_path: Path) -> None:
 
 
 def test_the_bill_of_a_config_without_an_account(terminal: Terminal) -> None:
-    said = terminal.done("costs", "--estimate", "--config", TINY, "--serial", "0.2")
+    said = terminal.done("costs", "--estimate", "--config", CAR, "--serial", "0.2")
     for word in (*KINDS, "0.2 s of each generation serial", "as of"):
         assert word in said
     measured = f"{load_rates('epyc-zen4').serial:g} s of each generation serial"
-    assert measured in terminal.done("costs", "--estimate", "--config", TINY)
+    assert measured in terminal.done("costs", "--estimate", "--config", CAR)
     assert terminal.calls == []

@@ -14,7 +14,7 @@ import pytest
 import requests
 from aws_servers import REGION, Aws
 from botocore.exceptions import EndpointConnectionError
-from conftest import TINY
+from conftest import CAR
 
 from worldmodels_repro.cloud import inventory as inventory_module
 from worldmodels_repro.cloud.account import plain_errors
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytest_plugins = ["aws_terminal"]
 
 UP = ("up", "--ssh-cidr", "203.0.113.7/32")
-LAUNCH = ("launch", "--stage", "rollouts", "--config", TINY, "--spot")
+LAUNCH = ("launch", "--stage", "rollouts", "--config", CAR, "--spot")
 
 
 def left(aws: Aws) -> list[str]:
@@ -144,7 +144,7 @@ def test_what_a_machine_is_asked_for(aws: Aws, terminal: Terminal) -> None:
 
 def test_a_stage_waits_for_those_before_it(aws: Aws, terminal: Terminal) -> None:
     terminal.done(*UP)
-    evolve = ("launch", "--stage", "evolve", "--config", TINY)
+    evolve = ("launch", "--stage", "evolve", "--config", CAR)
     assert "'evolve' needs 'vae' in the bucket first" in terminal.refused(*evolve)
     aws.client("s3").put_object(Bucket=bucket(aws), Key="runs/tiny/vae/stage.json",
                                 Body=json.dumps({"state": "done"}))
@@ -312,17 +312,17 @@ def test_down_goes_on_past_what_fails_and_finishes_the_next_time(aws: Aws,
     (("up", "--ssh-cidr", "0.0.0.0/0"), "opens SSH to the Internet"),
     (("up", "--project", "World Models"), "small letters"),
     (("launch", "--stage", "rollouts"), "--config"),
-    (("launch", "--stage", "results", "--config", TINY), "--stage results"),
-    (("launch", "--stage", "rollouts", "--config", TINY), "no stack named worldmodels"),
-    (("launch", "--stage", "rollouts", "--config", TINY, "--run", "logs/x"), "not a path"),
-    (("launch", "--dry-run", "--stage", "rollouts", "--config", TINY, "--instance-type", "x9.big"),
+    (("launch", "--stage", "results", "--config", CAR), "--stage results"),
+    (("launch", "--stage", "rollouts", "--config", CAR), "no stack named worldmodels"),
+    (("launch", "--stage", "rollouts", "--config", CAR, "--run", "logs/x"), "not a path"),
+    (("launch", "--dry-run", "--stage", "rollouts", "--config", CAR, "--instance-type", "x9.big"),
      "aws/prices.yaml has no x9.big"),
-    (("launch", "--dry-run", "--stage", "rollouts", "--config", TINY, "--max-hours", "-1"),
+    (("launch", "--dry-run", "--stage", "rollouts", "--config", CAR, "--max-hours", "-1"),
      "--max-hours"),
     (("logs",), "no stack named worldmodels"),
     (("logs", "--lines", "0"), "--lines"),
     (("costs", "--run", "no/such/run"), "no hours"),
-    (("costs", "--estimate", "--config", TINY, "--serial", "-1"), "--serial"),
+    (("costs", "--estimate", "--config", CAR, "--serial", "-1"), "--serial"),
     (("walk",), "--help"),
 ])
 def test_wrong_words(aws: Aws, terminal: Terminal, words: tuple[object, ...], said: str) -> None:
