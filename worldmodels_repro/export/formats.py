@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from worldmodels_repro.export.onnx_models import onnx_models
 from worldmodels_repro.export.page_files import page_files
@@ -43,6 +45,10 @@ def export(run: Run, name: str, folder: Path, say: Said) -> list[Path]:
     written = []
     for file, data in FORMATS[name].files(run, say).items():
         path = folder / file
-        write_atomically(path, lambda out, data=data: out.write(data))
+        write_atomically(path, partial(_write, data))
         written.append(path)
     return written
+
+
+def _write(data: bytes, file: BinaryIO) -> None:
+    file.write(data)
