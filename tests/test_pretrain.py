@@ -14,12 +14,14 @@ from worldmodels_repro.data.episodes import kept_episodes
 from worldmodels_repro.data.examples import Examples, load_examples
 from worldmodels_repro.data.stacks import Sight
 from worldmodels_repro.envs.registry import game_named
-from worldmodels_repro.models.convolutions import Convolution, FrameEncoder
+from worldmodels_repro.models.controller import ControllerShape
+from worldmodels_repro.models.convolutions import TABLES, Convolution, FrameEncoder
 from worldmodels_repro.models.network import Network
 from worldmodels_repro.run import stages_of
 from worldmodels_repro.sections import Learn, Pretrain
 from worldmodels_repro.stages.pretrain import Course, Task, places
 from worldmodels_repro.storage import load_csv, load_json, load_npz
+from worldmodels_repro.worlds.agent import Body
 
 PRETRAINED = """
 game: pendulum
@@ -333,3 +335,15 @@ def test_networks_of_the_same_settings_are_shared_by_a_grid(tmp_path: Path) -> N
 def replace_encoder(config: Any, how: str) -> Any:
     return config.model_copy(update={"controller": config.controller.model_copy(
         update={"encoder": how})})
+
+
+def test_c_behind_a_frozen_encoder_sees_as_many_numbers_as_that_gives() -> None:
+    encoder = FrameEncoder((64, 64, 1), TABLES["strided"])
+    body = Body(game="pendulum", vision=None, memory=None, inputs=("f",), hidden=0, bias=True,
+                sample_z=False, precision="f32", encoder=(encoder, np.zeros((1, encoder.weights))))
+    assert body.features == body.sizes["f"] == encoder.outputs == 16
+    assert isinstance(body.shape, ControllerShape)
+    (matrix, bias), = body.shape.parts(np.arange(17.0)[None])
+    np.testing.assert_array_equal(matrix[0, 0], np.arange(16.0))
+    assert bias is not None
+    assert bias[0] == 16.0

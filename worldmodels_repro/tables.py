@@ -112,7 +112,7 @@ class Mixtures(TypedDict):
 
     Attributes:
         step: of the episode.
-        frames, shown: (k, 64, 64, 3) uint8 of some of the steps; (k,) which, from 0.
+        frames: (k, 64, 64, 3) uint8 of some of the steps, evenly.
         dimensions: of z, from 0.
         values: (n, G) for each dimension, the values that the density is told at.
         density: (n, S, G) of M's mixture for the step, told all before it.
@@ -122,7 +122,6 @@ class Mixtures(TypedDict):
 
     step: np.ndarray
     frames: np.ndarray
-    shown: np.ndarray
     dimensions: np.ndarray
     values: np.ndarray
     density: np.ndarray

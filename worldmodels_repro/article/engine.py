@@ -15,6 +15,7 @@ from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.vae.layers import Layers, layers_named
 from worldmodels_repro.models.vae.vision import load_vision
+from worldmodels_repro.models.weights import as_halves
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import Arrays
 from worldmodels_repro.worlds.agent import load_agent
@@ -89,10 +90,7 @@ def pack(tensors: Mapping[str, np.ndarray]) -> tuple[list[dict[str, Any]], bytes
     listed, planes = [], []
     for name, array in tensors.items():
         if array.dtype != np.uint8:
-            array = array.astype("<f4")
-            with np.errstate(over="ignore"):
-                half = array.astype("<f2")
-            array = half if np.array_equal(half.astype(np.float32), array) else array
+            array = as_halves(array.astype(np.float32))
         kind = array.dtype.str[1:]
         listed.append({"name": name, "shape": list(array.shape), "kind": kind})
         raw = np.ascontiguousarray(array).view(np.uint8).reshape(-1, array.dtype.itemsize)

@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from worldmodels_repro.models.weights import as_halves
+
 OPSET, IR = 17, 8  # of 2022: what reads ONNX today reads these
 BATCH = "batch"
 
@@ -41,12 +43,9 @@ class Graph:
 
     def weight(self, array: np.ndarray) -> str:
         """A constant, as float32 for whoever takes it; kept as halves where it is halves."""
-        array = np.ascontiguousarray(array, np.float32)
-        with np.errstate(over="ignore"):
-            half = array.astype(np.float16)
-        lossless = np.array_equal(half.astype(np.float32), array)
-        name = self._constant(half if lossless else array)
-        return self.node("Cast", name, to=TensorProto.FLOAT) if lossless else name
+        kept = as_halves(np.ascontiguousarray(array, np.float32))
+        name = self._constant(kept)
+        return name if kept.dtype == np.float32 else self.node("Cast", name, to=TensorProto.FLOAT)
 
     def integers(self, *values: int) -> str:
         """A shape, or sizes."""

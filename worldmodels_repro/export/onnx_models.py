@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from worldmodels_repro.article.engine import stretch
+from worldmodels_repro.article.engine import require_file, stretch
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
@@ -31,9 +31,7 @@ def onnx_models(run: Run, say: Callable[[str], object]) -> dict[str, bytes]:
     """
     config = run.config
     for stage in ("vae", "memory"):
-        if not (run.folder(stage) / "weights.npz").exists():
-            raise UserError(f"{run.folder(stage) / 'weights.npz'} is missing: type "
-                            + run.command(stage))
+        require_file(run, stage, "weights.npz")
     vision, game = load_vision(run.path, config.vae.layers), game_named(config.game)
     memory = load_mdn_rnn(run.path, config.memory, vision.size, game.actions)
     about = {"game": game.judge_id, "actions": json.dumps(game.action_names),
@@ -131,18 +129,13 @@ def memory_graph(memory: MdnRnn, actions: int, taken: bool) -> Graph:
 def controller_graph(agent: Agent, game: Game) -> Graph:
     """What C sees -> an action in the game's ranges (section 2.4)."""
     graph, body, shape = _graph("c"), agent.body, agent.body.shape
-    assert isinstance(shape, ControllerShape) and body.vision is not None
-    sizes = {"z": body.vision.size, **(body.memory.sizes if body.memory else {})}
+    assert isinstance(shape, ControllerShape)
     scale, offset = stretch(game)
-    x = graph.node("Concat", *(graph.input(name, [sizes[name]], "what C sees")
+    x = graph.node("Concat", *(graph.input(name, [body.sizes[name]], "what C sees")
                                for name in body.inputs), axis=1)
-    start = 0
-    for inputs, outputs in shape.layers:
-        end = start + inputs * outputs
-        bias = agent.weights[end:end + outputs] if shape.bias else np.zeros(outputs)
-        x = graph.affine(x, agent.weights[start:end].reshape(outputs, inputs).T, bias)
+    for matrix, bias in shape.parts(agent.weights[None]):
+        x = graph.affine(x, matrix[0].T, np.zeros(matrix.shape[1]) if bias is None else bias[0])
         x = graph.node("Tanh", x)
-        start = end + outputs * shape.bias
     x = graph.node("Mul", x, graph.weight(scale))
     x = graph.node("Add", x, graph.weight(offset))
     x = graph.node("Max", x, graph.weight(game.low))

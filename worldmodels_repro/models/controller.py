@@ -42,14 +42,20 @@ class ControllerShape:
             (B, actions) in [-1, 1], not yet squashed into the game's ranges.
         """
         values = features
+        for matrix, bias in self.parts(weights):
+            values = np.matmul(matrix, values[:, :, None])[:, :, 0]  # (B, out)
+            if bias is not None:
+                values += bias
+            np.tanh(values, out=values)
+        return values
+
+    def parts(self, weights: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:
+        """Weights (B, weights) -> of each layer W (B, outputs, inputs), b (B, outputs) or None."""
+        found: list[tuple[np.ndarray, np.ndarray | None]] = []
         start = 0
         for inputs, outputs in self.layers:
             end = start + outputs * inputs
-            matrix = weights[:, start:end].reshape(-1, outputs, inputs)  # (B, out, in)
-            values = np.matmul(matrix, values[:, :, None])[:, :, 0]  # (B, out)
-            start = end
-            if self.bias:
-                values += weights[:, start:start + outputs]
-                start += outputs
-            np.tanh(values, out=values)
-        return values
+            matrix = weights[:, start:end].reshape(-1, outputs, inputs)
+            start = end + outputs * self.bias
+            found.append((matrix, weights[:, end:start] if self.bias else None))
+        return found

@@ -128,7 +128,7 @@ class FrameEncoder:
         Returns:
             (B, outputs) float32.
         """
-        values = frames * np.float32(2 / 255) - np.float32(1)  # (B, S, S, C)
+        values = scaled(frames)  # (B, S, S, C)
         start = 0
         for number, shape in enumerate(self.shapes):
             size, out = prod(shape), shape[-1]
@@ -145,6 +145,11 @@ class FrameEncoder:
             else:
                 values = np.matmul(values.reshape(len(values), 1, -1), kernel) + bias
         return values.reshape(len(values), -1)
+
+
+def scaled(frames: np.ndarray) -> np.ndarray:
+    """Frames uint8 -> float32 from -1 to 1."""
+    return frames * np.float32(2 / 255) - np.float32(1)
 
 
 def _columns(values: np.ndarray, layer: Convolution) -> tuple[np.ndarray, int]:

@@ -78,6 +78,13 @@ def load_weights(path: Path) -> Arrays:
     return {name: array.astype(np.float32) for name, array in load_npz(path).items()}
 
 
+def as_halves(array: np.ndarray) -> np.ndarray:
+    """float32 in half precision where that loses nothing, else as it is."""
+    with np.errstate(over="ignore"):
+        half = array.astype(np.float16)
+    return half if np.array_equal(half.astype(np.float32), array) else array
+
+
 def _variables(model: Any) -> list[Any]:
     """What is learnt, and the means and variances of batch normalisations."""
     return [*model.trainable_variables, *(

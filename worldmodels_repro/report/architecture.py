@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from worldmodels_repro.config import Config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.mdn_rnn.head import Head
 from worldmodels_repro.models.vae.layers import layers_named
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import needed
 from worldmodels_repro.tables import Architecture
-from worldmodels_repro.worlds.agent import network_of
+from worldmodels_repro.worlds.agent import shape_of
 
 
 def architecture(run: Run) -> Architecture:
@@ -20,16 +20,11 @@ def architecture(run: Run) -> Architecture:
         UserError: V or M has not been trained, or the run has none.
     """
     config, game = run.config, game_named(run.config.game)
-    if config.controller.inputs == ("o",):
-        raise UserError(f"{run.path}'s C sees the game's state: there is no V and no M")
+    if not config.controller.sees_v:
+        raise UserError(f"{run.path}'s C sees the game without a V: there is none, and no M")
     for stage in ("vae", "memory"):
         needed(run.folder(stage) / "weights.npz", stage)
     z, m, layers = config.vae.z, config.memory, layers_named(config.vae.layers)
-    head = Head(z=z, mixtures=m.mixtures, done=m.done, reward=m.reward)
-    sizes = {"z": z, "h": m.units, "c": m.units}
-    features = sum(sizes[name] for name in config.controller.inputs)
-    shape = network_of(config, features) or ControllerShape(
-        features, game.actions, config.controller.hidden, config.controller.bias)
     encoder = zip(layers.sides, [3, *(row.filters for row in layers.encoder)], strict=True)
     decoder = zip(layers.decoder_sides[1:], (row.filters for row in layers.decoder), strict=True)
     return {"game": game.judge_id, "actions": game.action_names, "z": z,
@@ -37,6 +32,14 @@ def architecture(run: Run) -> Architecture:
             "dense": layers.dense, "units": m.units, "mixtures": m.mixtures,
             "heads": ["the end"] * m.done + ["the reward"] * m.reward,
             "sees": list(config.controller.inputs),
-            "layers": [list(row) for row in shape.layers],
-            "parameters": {"V": layers.parameters(z), "C": shape.weights, "M": head.parameters(
-                z + game.actions + m.restart_input, m.units)}}
+            "layers": [list(row) for row in shape_of(config).layers],
+            "parameters": parameters(config)}
+
+
+def parameters(config: Config) -> dict[str, int]:
+    """How many numbers V, M and C are."""
+    z, m, actions = config.vae.z, config.memory, game_named(config.game).actions
+    head = Head(z=z, mixtures=m.mixtures, done=m.done, reward=m.reward)
+    return {"V": layers_named(config.vae.layers).parameters(z),
+            "M": head.parameters(z + actions + m.restart_input, m.units),
+            "C": shape_of(config).weights}

@@ -23,12 +23,9 @@ def controller_map(run: Run) -> ControllerMap:
     if not isinstance(shape, ControllerShape) or shape.hidden:
         raise UserError(f"{run.path}'s C has layers between: its weights are no map of what it "
                         "sees")
-    actions = shape.actions
-    matrix = agent.weights[:actions * shape.features].reshape(actions, shape.features)
-    sizes = {"o": shape.features, "z": body.vision.size if body.vision else 0,
-             **(body.memory.sizes if body.memory else {})}
-    ends = np.cumsum([sizes[name] for name in body.inputs])[:-1]
-    parts = np.split(matrix, ends, axis=1)  # (A, n) each
+    (matrix, bias), = shape.parts(agent.weights[None])  # (1, A, F), (1, A)
+    ends = np.cumsum([body.sizes[name] for name in body.inputs])[:-1]
+    parts = np.split(matrix[0], ends, axis=1)  # (A, n) each
     return {"actions": game_named(run.config.game).action_names,
             "parts": {name: part.tolist() for name, part in zip(body.inputs, parts, strict=True)},
-            "bias": agent.weights[matrix.size:].tolist()}
+            "bias": [] if bias is None else bias[0].tolist()}

@@ -22,8 +22,7 @@ def generations(run: Run) -> Generations:
     """
     folder = run.folder("evolve")
     path = needed(folder / "generations.csv", "evolve")
-    rows = load_csv(path, "generation", "best", "mean", "std", "worst", "steps",
-                    "hours")
+    rows = load_csv(path, "generation", "best", "mean", "std", "worst", "steps", "hours")
     if not rows:
         raise UserError(f"{path} holds no generation yet")
     return {"generation": [row["generation"] for row in rows],

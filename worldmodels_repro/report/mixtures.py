@@ -46,7 +46,7 @@ def mixtures(run: Run) -> Mixtures:
         values.append(grid)
         density.append(parts.sum(axis=-1))
     shown = np.linspace(0, steps - 1, min(FRAMES, steps)).astype(int)
-    return {"step": episode.since + t, "frames": episode.frames()[t[shown]], "shown": shown,
+    return {"step": episode.since + t, "frames": episode.frames()[t[shown]],
             "dimensions": picked, "values": np.stack(values), "density": np.stack(density),
             "mean": episode.mu[t][:, picked].T, "draw": episode.z[t][:, picked].T,
             "action_name": game_named(run.config.game).first_action,

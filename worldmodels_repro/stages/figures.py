@@ -109,30 +109,25 @@ def run(stage_run: Run, style: str = "screen") -> None:
                         + stage_run.command("rollouts") + " first")
     stage_run = Run(stage_run.path, load_config(own), stage_run.mirror)
     folder, own_look = stage_run.folder("figures"), style == "screen"
-    drawn = 0
-    count = len(FIGURES) + (len(FILMS) + 1) * own_look + 1
-    with Progress("figures", count, "files") as progress:
-
-        def attempt(name: str, draw: Callable[[], str]) -> None:
-            nonlocal drawn
+    drawn, files = 0, dict[str, Callable[[], str]]()
+    # First: figures of a run without latents are drawn from it.
+    if own_look or not sample_file(stage_run).exists():
+        files["sample"] = lambda: f"{write_sample(stage_run)}: what worldmodels report is made of"
+    place = folder if own_look else folder / style
+    for name, drawing in FIGURES.items():
+        files[name] = partial(_draw, stage_run, place, name, drawing, style)
+    if own_look:
+        for name, cast in FILMS.items():
+            files[name] = partial(_film, stage_run, folder, name, cast)
+        files["dream"] = partial(_film_dream, stage_run, folder)
+    with Progress("figures", len(files), "files") as progress:
+        for name, draw in files.items():
             try:
                 progress.say(draw())
                 drawn += 1
             except UserError as error:
                 progress.say(f"{name}: skipped, {error}")
             progress.add()
-
-        # First: figures of a run without latents are drawn from it.
-        if own_look or not sample_file(stage_run).exists():
-            attempt("sample",
-                    lambda: f"{write_sample(stage_run)}: what worldmodels report is made of")
-        place = folder if own_look else folder / style
-        for name, drawing in FIGURES.items():
-            attempt(name, partial(_draw, stage_run, place, name, drawing, style))
-        if own_look:
-            for name, cast in FILMS.items():
-                attempt(name, partial(_film, stage_run, folder, name, cast))
-            attempt("dream", partial(_film_dream, stage_run, folder))
     stage_run.checkpoint("figures")
     if not drawn:
         raise UserError(f"{stage_run.path} holds nothing to draw yet: type "

@@ -27,6 +27,7 @@ from worldmodels_repro.data.stacks import NOTHING
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.models.convolutions import scaled
 from worldmodels_repro.progress import say
 from worldmodels_repro.run import Run
 from worldmodels_repro.sections import Pretrain
@@ -149,7 +150,7 @@ def _task(stage_run: Run, name: str, training: Examples, scale: Scale) -> Task:
     make: dict[str, Callable[[], Task]] = {
         "autoencoder": lambda: Task(
             name=name, model=pretraining.autoencoder(encoder, settings.dropout), unit=half,
-            inputs=Examples.stacks, targets=lambda part, steps: _numbers(part.stacks(steps))),
+            inputs=Examples.stacks, targets=lambda part, steps: scaled(part.stacks(steps))),
         "transition": lambda: Task(
             name=name, model=pretraining.transition(settings, states, actions, scale),
             unit=scale.deviation, follows=True,
@@ -160,7 +161,7 @@ def _task(stage_run: Run, name: str, training: Examples, scale: Scale) -> Task:
             name=name, unit=half, model=pretraining.state_decoder(
                 settings, states, (*sight.shape[:2], sight.channels), scale),
             inputs=lambda part, steps: part.seen[steps],
-            targets=lambda part, steps: _numbers(part.frames[steps])),
+            targets=lambda part, steps: scaled(part.frames[steps])),
         "regressor": lambda: Task(
             name=name, unit=scale.deviation,
             model=pretraining.state_regressor(settings, encoder, states, scale),
@@ -334,11 +335,6 @@ def _shown(task: Task, examples: Examples, count: int = SHOWN) -> Steps:
     """So many steps, evenly among all."""
     steps = task.steps(examples)
     return steps[np.linspace(0, len(steps) - 1, min(count, len(steps))).astype(int)]
-
-
-def _numbers(frames: np.ndarray) -> np.ndarray:
-    """Bytes -> numbers from -1 to 1."""
-    return frames * np.float32(2 / 255) - np.float32(1)
 
 
 def _bytes(pictures: np.ndarray) -> np.ndarray:

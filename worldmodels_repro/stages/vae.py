@@ -25,7 +25,7 @@ from worldmodels_repro.data.frame_pool import FramePool
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.vae.layers import layers_named
-from worldmodels_repro.models.vae.ranges import with_ranges
+from worldmodels_repro.models.vae.ranges import measure_ranges
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.run import Run
@@ -70,8 +70,7 @@ def run(stage_run: Run) -> None:
     history = fit(stage_run, "vae", vae, course,
                   f"{there_are} frames of {len(training)} episodes, {len(course.validation)} "
                   f"held-out frames of {len(held_out)}")
-    with_ranges(stage_run.path, load_vision(stage_run.path, settings.layers),
-                course.validation)
+    measure_ranges(stage_run.path, load_vision(stage_run.path, settings.layers), course.validation)
     stage_run.finish("vae", parameters=vae.count_params(), precision=settings.precision,
                      training_episodes=len(training), held_out_episodes=held_out,
                      training_frames=there_are,

@@ -60,13 +60,17 @@ class Body:
     @property
     def features(self) -> int:
         """F, the numbers that C sees; those of its own convolutions where it sees frames."""
-        if self.encoder is not None:
-            return self.encoder[0].outputs
         if self.network is not None:
             return self.network.features
-        sizes = {"o": game_named(self.game).state, "z": self.vision.size if self.vision else 0,
-                 **(self.memory.sizes if self.memory else {})}
-        return sum(sizes[name] for name in self.inputs)
+        return sum(self.sizes[name] for name in self.inputs)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Numbers in each thing that C may see, by its name in ``inputs``."""
+        return {"o": game_named(self.game).state,
+                "f": self.encoder[0].outputs if self.encoder else 0,
+                "z": self.vision.size if self.vision else 0,
+                **(self.memory.sizes if self.memory else {})}
 
     def encode(self, stacks: np.ndarray) -> np.ndarray:
         """Stacks of frames (B, 64, 64, C) as C sees them: as they are, or encoded (B, F)."""
@@ -178,6 +182,20 @@ def pretrained_encoder(run: Path, config: Config) -> np.ndarray:
         raise UserError(f"{path} holds {weights.shape} weights, the section frames asks for "
                         f"({wanted},): use the config it was trained with")
     return weights.astype(np.float32)
+
+
+def shape_of(config: Config) -> ControllerShape | Network:
+    """C's sizes, before anything of the run is there.
+
+    Raises:
+        UserError: the game has not what C is to see, or to do.
+    """
+    game, memory, controller = game_named(config.game), config.memory, config.controller
+    sizes = {"z": config.vae.z, "h": memory.units, "c": memory.units, "o": game.state,
+             "f": encoder_of(config).outputs}
+    features = sum(sizes[name] for name in controller.inputs)
+    return network_of(config, features) or ControllerShape(
+        features, game.actions, controller.hidden, controller.bias)
 
 
 def network_of(config: Config, features: int) -> Network | None:

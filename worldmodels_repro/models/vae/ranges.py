@@ -8,6 +8,7 @@ import numpy as np
 
 from worldmodels_repro.data.episodes import kept_episodes, load_episode
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.models.vae.programs import largest_inputs
 from worldmodels_repro.models.vae.vision import Vision
 from worldmodels_repro.storage import load_npz, save_npz
 
@@ -15,25 +16,26 @@ FRAMES = 512  # to measure on
 EPISODES = 32  # of the run's rollouts, where V was trained before there were ranges
 
 
-def with_ranges(run: Path, vision: Vision, frames: np.ndarray | None = None) -> Vision:
-    """V with ``encoder/ranges``, which are measured once and kept beside its weights.
+def measure_ranges(run: Path, vision: Vision, frames: np.ndarray) -> None:
+    """Keep V's ranges on frames (N, 64, 64, 3) uint8 beside its weights."""
+    ranges = largest_inputs(vision.weights, frames[:FRAMES], vision.layers)
+    save_npz(_file(run), {"ranges": ranges})
 
-    Args:
-        run: the folder.
-        vision: its V.
-        frames: (N, 64, 64, 3) uint8 to measure on where V has changed; None: measured they were,
-            or else it is done on the run's rollouts.
+
+def with_ranges(run: Path, vision: Vision) -> Vision:
+    """V with ``encoder/ranges``, as its training measured them, or else on the run's rollouts.
 
     Raises:
         UserError: there is nothing to measure on.
     """
-    path = run / "vae" / "ranges.npz"
-    if frames is None and not path.exists():
-        frames = _frames(run)
-    if frames is not None:
-        save_npz(path, {"ranges": vision.ranges(frames[:FRAMES])})
-    ranges = load_npz(path, ("ranges",))["ranges"]
+    if not _file(run).exists():
+        measure_ranges(run, vision, _frames(run))
+    ranges = load_npz(_file(run), ("ranges",))["ranges"]
     return Vision(vision.weights | {"encoder/ranges": ranges.astype(np.float32)}, vision.layers)
+
+
+def _file(run: Path) -> Path:
+    return run / "vae" / "ranges.npz"
 
 
 def _frames(run: Path) -> np.ndarray:

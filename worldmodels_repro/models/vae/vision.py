@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import Precision
 from worldmodels_repro.models.vae.layers import PAPER, Layers, layers_named
-from worldmodels_repro.models.vae.programs import Decoder, Encoder, largest_inputs
+from worldmodels_repro.models.vae.programs import Decoder, Encoder
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.storage import Arrays
 
@@ -37,14 +35,6 @@ class Vision:
         """What a worker needs: half of the weights."""
         return Vision({name: array for name, array in self.weights.items()
                        if name.startswith("encoder/")}, self.layers)
-
-    def ranges(self, frames: np.ndarray) -> np.ndarray:
-        """The largest number that enters each layer of the encoder, (layers,) float32.
-
-        Args:
-            frames: (N, 64, 64, 3) uint8 to measure on.
-        """
-        return largest_inputs(self.weights, frames, self.layers)
 
     def encoder(self, batch: int, precision: Precision = "f32") -> Encoder:
         """Frames in, posteriors out, ``batch`` at a time."""
