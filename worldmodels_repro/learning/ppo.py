@@ -1,4 +1,4 @@
-"""PPO on a C like the paper's: the gradient of what its own noise brought (Schulman et al. 2017)."""
+"""PPO on a C like the paper's: the gradient of what its noise brought (Schulman et al. 2017)."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class PPO:
             values = layers.Dense(outputs, "tanh" if number < len(shape.layers) else None,
                                   use_bias=shape.bias)(values)
         self._actor = keras.Model(features, values)
-        self._actor.set_weights([array for matrix, bias in shape.parts(start[None].astype(np.float32))
-                                 for array in (matrix[0].T, bias if bias is None else bias[0])
-                                 if array is not None])
+        for layer, (matrix, bias) in zip(self._actor.layers[1:], shape.parts(start[None]),
+                                         strict=True):
+            layer.set_weights([matrix[0].T, *([] if bias is None else [bias[0]])])
         self._log_sigma = keras.Variable(np.full(shape.actions, np.log(settings.sigma), np.float32))
         self._critic = keras.Sequential([
             keras.Input((shape.features,)), layers.Dense(settings.critic, "tanh"),
@@ -52,12 +52,12 @@ class PPO:
         self._critic_optimizer = keras.optimizers.Adam(settings.critic_rate)
         self._actor_optimizer.build(self._trained)
         self._critic_optimizer.build(self._critic.trainable_variables)
-        rows = np.zeros((settings.batch, shape.features), np.float16)
+        rows = np.zeros((settings.batch, shape.features), np.float32)
         column = np.zeros(settings.batch, np.float32)
         scale = np.ones(shape.features, np.float32)
         actions = np.zeros((settings.batch, shape.actions), np.float32)
         self._step = compiled(self._learn, rows, scale, actions, column, column, column)
-        part = np.zeros((PART, shape.features), np.float16)
+        part = np.zeros((PART, shape.features), np.float32)
         self._value = compiled(self._worth, part, scale)
         self._likely = compiled(self._log_likelihood, part,
                                 np.zeros((PART, shape.actions), np.float32))
@@ -108,8 +108,8 @@ class PPO:
             rows = np.resize(rows, max(len(rows) // settings.batch, 1) * settings.batch)
             for batch in rows.reshape(-1, settings.batch):
                 divergences.append(float(self._step(
-                    seen[batch], self._scale, outputs[batch], before[batch], advantages[batch],
-                    targets[batch])))
+                    seen[batch].astype(np.float32), self._scale, outputs[batch], before[batch],
+                    advantages[batch], targets[batch])))
             if np.mean(divergences[-(len(rows) // settings.batch):]) > settings.most_kl:
                 break
         return {"kl": float(np.mean(divergences)), "explained": explained}
@@ -119,19 +119,19 @@ class PPO:
         """A compiled function of all rows, of which it takes PART at a time, (N,)."""
         found = []
         for first in range(0, len(seen), PART):
-            part = [np.resize(array[first:first + PART], (PART, array.shape[1]))
-                    for array in (seen, *others)]
+            part = [np.resize(array[first:first + PART].astype(np.float32),
+                              (PART, array.shape[1])) for array in (seen, *others)]
             found.append(function(*part, *(() if scale is None else (scale,))).numpy())
         return np.concatenate(found)[:len(seen)]
 
     def _worth(self, seen: Any, scale: Any) -> Any:
         """What states (B, F) are worth, (B,)."""
-        return self._critic(ops.cast(seen, "float32") / scale)[:, 0]
+        return self._critic(seen / scale)[:, 0]
 
     def _log_likelihood(self, seen: Any, outputs: Any) -> Any:
         """log N(outputs; C's, sigma), less what does not change, (B,)."""
         log_sigma = ops.convert_to_tensor(self._log_sigma)
-        errors = (outputs - self._actor(ops.cast(seen, "float32"))) / ops.exp(log_sigma)
+        errors = (outputs - self._actor(seen)) / ops.exp(log_sigma)
         return -ops.sum(0.5 * errors**2 + log_sigma, axis=1)
 
     def _learn(self, seen: Any, scale: Any, outputs: Any, before: Any, advantages: Any,
