@@ -45,7 +45,8 @@ class PPO:
         self._critic = keras.Sequential([
             keras.Input((shape.features,)), layers.Dense(settings.critic, "tanh"),
             layers.Dense(1)])
-        self._scale = np.zeros(0, np.float32)  # (F,) of features, from the first steps on
+        # (2, F) the features' mean and deviation in the first steps, for the critic alone.
+        self._moments = np.zeros(0, np.float32)
         self._unit = np.ones((), np.float32)  # of rewards: what states are worth varies by about 1
         self._trained = [*self._actor.trainable_variables, self._log_sigma]
         self._actor_optimizer = keras.optimizers.Adam(settings.learning_rate)
@@ -54,11 +55,11 @@ class PPO:
         self._critic_optimizer.build(self._critic.trainable_variables)
         rows = np.zeros((settings.batch, shape.features), np.float32)
         column = np.zeros(settings.batch, np.float32)
-        scale = np.ones(shape.features, np.float32)
+        moments = np.ones((2, shape.features), np.float32)
         actions = np.zeros((settings.batch, shape.actions), np.float32)
-        self._step = compiled(self._learn, rows, scale, actions, column, column, column)
+        self._step = compiled(self._learn, rows, moments, actions, column, column, column)
         part = np.zeros((PART, shape.features), np.float32)
-        self._value = compiled(self._worth, part, scale)
+        self._value = compiled(self._worth, part, moments)
         self._likely = compiled(self._log_likelihood, part,
                                 np.zeros((PART, shape.actions), np.float32))
 
@@ -89,12 +90,13 @@ class PPO:
             ``kl`` between the policies before and after, ``explained`` variance of the critic.
         """
         settings = self._settings
-        if not len(self._scale):
-            self._scale = np.maximum(seen.std(axis=0, dtype=np.float32), LEAST)
+        if not len(self._moments):
+            self._moments = np.stack([seen.mean(axis=0, dtype=np.float32), np.maximum(
+                seen.std(axis=0, dtype=np.float32), LEAST)])
             gains = advantages_of(rewards, np.zeros(len(seen), np.float32), lengths, ended,
                                   settings.gamma, 1.0)[1]
             self._unit = np.array(1.0 / max(float(gains.std()), 1e-6), np.float32)
-        values = self._in_parts(self._value, seen, scale=self._scale)
+        values = self._in_parts(self._value, seen, moments=self._moments)
         before = self._in_parts(self._likely, seen, outputs)
         advantages, targets, usable = advantages_of(
             rewards * self._unit, values, lengths, ended, settings.gamma, settings.trace)
@@ -108,25 +110,25 @@ class PPO:
             rows = np.resize(rows, max(len(rows) // settings.batch, 1) * settings.batch)
             for batch in rows.reshape(-1, settings.batch):
                 divergences.append(float(self._step(
-                    seen[batch].astype(np.float32), self._scale, outputs[batch], before[batch],
+                    seen[batch].astype(np.float32), self._moments, outputs[batch], before[batch],
                     advantages[batch], targets[batch])))
             if np.mean(divergences[-(len(rows) // settings.batch):]) > settings.most_kl:
                 break
         return {"kl": float(np.mean(divergences)), "explained": explained}
 
     def _in_parts(self, function: Any, seen: np.ndarray, *others: np.ndarray,
-                  scale: np.ndarray | None = None) -> np.ndarray:
+                  moments: np.ndarray | None = None) -> np.ndarray:
         """A compiled function of all rows, of which it takes PART at a time, (N,)."""
         found = []
         for first in range(0, len(seen), PART):
             part = [np.resize(array[first:first + PART].astype(np.float32),
                               (PART, array.shape[1])) for array in (seen, *others)]
-            found.append(function(*part, *(() if scale is None else (scale,))).numpy())
+            found.append(function(*part, *(() if moments is None else (moments,))).numpy())
         return np.concatenate(found)[:len(seen)]
 
-    def _worth(self, seen: Any, scale: Any) -> Any:
+    def _worth(self, seen: Any, moments: Any) -> Any:
         """What states (B, F) are worth, (B,)."""
-        return self._critic(seen / scale)[:, 0]
+        return self._critic((seen - moments[0]) / moments[1])[:, 0]
 
     def _log_likelihood(self, seen: Any, outputs: Any) -> Any:
         """log N(outputs; C's, sigma), less what does not change, (B,)."""
@@ -134,7 +136,7 @@ class PPO:
         errors = (outputs - self._actor(seen)) / ops.exp(log_sigma)
         return -ops.sum(0.5 * errors**2 + log_sigma, axis=1)
 
-    def _learn(self, seen: Any, scale: Any, outputs: Any, before: Any, advantages: Any,
+    def _learn(self, seen: Any, moments: Any, outputs: Any, before: Any, advantages: Any,
                targets: Any) -> Any:
         """A step on a batch; how far the policy is from the one that acted (KL)."""
         with tf.GradientTape() as tape:
@@ -144,7 +146,7 @@ class PPO:
         self._actor_optimizer.apply(tape.gradient(loss, self._trained), self._trained)
         critic = self._critic.trainable_variables
         with tf.GradientTape() as tape:
-            loss = ops.mean((self._worth(seen, scale) - targets)**2)
+            loss = ops.mean((self._worth(seen, moments) - targets)**2)
         self._critic_optimizer.apply(tape.gradient(loss, critic), critic)
         return ops.mean(ops.exp(log_ratio) - 1.0 - log_ratio)
 
@@ -153,7 +155,7 @@ class PPO:
         return {**arrays_of(actor=self._actor, critic=self._critic,
                             actor_optimizer=self._actor_optimizer,
                             critic_optimizer=self._critic_optimizer),
-                "log_sigma": np.asarray(self._log_sigma), "scale": self._scale,
+                "log_sigma": np.asarray(self._log_sigma), "moments": self._moments,
                 "unit": self._unit}
 
     def restore(self, state: Arrays, source: str) -> None:
@@ -166,7 +168,7 @@ class PPO:
                    actor_optimizer=self._actor_optimizer,
                    critic_optimizer=self._critic_optimizer)
         self._log_sigma.assign(state["log_sigma"])
-        self._scale, self._unit = state["scale"], state["unit"]
+        self._moments, self._unit = state["moments"], state["unit"]
 
 
 def clipped_loss(log_ratio: Any, advantages: Any, clip: float) -> Any:
