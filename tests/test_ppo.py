@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,12 @@ from conftest import TINY
 
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
-from worldmodels_repro.evolution.players import Chunk, Players, WorldSpec
+from worldmodels_repro.evolution.players import Players, WorldSpec
 from worldmodels_repro.evolution.practice import Practice
 from worldmodels_repro.learning.advantages import advantages_of
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.sections import Evolve, Ppo
-from worldmodels_repro.storage import Arrays, load_csv, load_json, load_json_lines, load_npz
+from worldmodels_repro.storage import load_csv, load_json, load_json_lines, load_npz
 from worldmodels_repro.worlds.agent import load_body
 from worldmodels_repro.worlds.dream import load_dream
 

@@ -50,7 +50,7 @@ class PPO:
         self._unit = np.ones((), np.float32)  # of rewards: what states are worth varies by about 1
         self._trained = [*self._actor.trainable_variables, self._log_sigma]
         self._actor_optimizer = keras.optimizers.Adam(settings.learning_rate)
-        self._critic_optimizer = keras.optimizers.Adam(settings.critic_rate)
+        self._critic_optimizer = keras.optimizers.Adam(settings.learning_rate)
         self._actor_optimizer.build(self._trained)
         self._critic_optimizer.build(self._critic.trainable_variables)
         rows = np.zeros((settings.batch, shape.features), np.float32)
@@ -87,7 +87,8 @@ class PPO:
             rng: of the order of steps.
 
         Returns:
-            ``kl`` between the policies before and after, ``explained`` variance of the critic.
+            ``kl``, how far the policy was moved, in nats; the ``rate`` that did; the critic's
+            ``explained`` variance.
         """
         settings = self._settings
         if not len(self._moments):
@@ -105,16 +106,17 @@ class PPO:
         advantages = (advantages - worth.mean()) / (worth.std() + 1e-6)
         divergences: list[float] = []
         for _ in range(settings.epochs):
-            rows = rng.permutation(usable)
-            # What is left over is in another epoch; few steps at the start are taken again.
-            rows = np.resize(rows, max(len(rows) // settings.batch, 1) * settings.batch)
-            for batch in rows.reshape(-1, settings.batch):
+            # What is left over is in another epoch; too few for a batch are taken again.
+            steps = max(len(usable) // settings.batch, 1)
+            rows = np.resize(rng.permutation(usable), (steps, settings.batch))
+            for batch in rows:
                 divergences.append(float(self._step(
                     seen[batch].astype(np.float32), self._moments, outputs[batch], before[batch],
                     advantages[batch], targets[batch])))
-            if np.mean(divergences[-(len(rows) // settings.batch):]) > settings.most_kl:
-                break
-        return {"kl": float(np.mean(divergences)), "explained": explained}
+        moved = float(np.mean(divergences[-steps:]))
+        rate = float(np.asarray(self._actor_optimizer.learning_rate))
+        self._actor_optimizer.learning_rate = next_rate(rate, moved, settings.kl)
+        return {"kl": moved, "rate": rate, "explained": explained}
 
     def _in_parts(self, function: Any, seen: np.ndarray, *others: np.ndarray,
                   moments: np.ndarray | None = None) -> np.ndarray:
@@ -169,6 +171,12 @@ class PPO:
                    critic_optimizer=self._critic_optimizer)
         self._log_sigma.assign(state["log_sigma"])
         self._moments, self._unit = state["moments"], state["unit"]
+
+
+def next_rate(rate: float, moved: float, wanted: float) -> float:
+    """A rate that moves the policy about as far as wanted: noise that fades asks for less."""
+    factor = 1.5 if moved < wanted / 1.5 else 1 / 1.5 if moved > wanted * 1.5 else 1.0
+    return float(np.clip(rate * factor, 1e-6, 0.1))
 
 
 def clipped_loss(log_ratio: Any, advantages: Any, clip: float) -> Any:
