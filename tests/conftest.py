@@ -33,20 +33,20 @@ def command(*words: object, timeout: float = 300,
 
     With environment variables it gets a process of its own.
     """
-    words = tuple(map(str, words))
+    arguments = [str(word) for word in words]
     if environment:
-        return subprocess.run([sys.executable, "-m", "worldmodels_repro.cli", *words],
+        return subprocess.run([sys.executable, "-m", "worldmodels_repro.cli", *arguments],
                               capture_output=True, text=True, timeout=timeout,
                               env=os.environ | environment)
     out, err, before = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            code = main(words)
+            code = main(arguments)
         except SystemExit as end:
             code = int(end.code or 0)
         finally:
             signal.signal(signal.SIGTERM, before)
-    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def refused(result: subprocess.CompletedProcess) -> str:

@@ -99,6 +99,7 @@ def test_it_learns_what_is_rewarded_and_goes_on_to_the_bit() -> None:
 def test_practice_is_play_with_noise_whoever_plays(tiny_run: Path) -> None:
     config = load_config(TINY)
     body = load_body(tiny_run, config)
+    assert isinstance(body.shape, ControllerShape)
     spec = WorldSpec(body, "fast", 3, load_dream(tiny_run, config))
     weights = 0.1 * np.random.default_rng(0).standard_normal(body.shape.weights)
     seeds, still = list(range(7)), np.zeros(3)
