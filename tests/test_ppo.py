@@ -19,12 +19,12 @@ from conftest import TINY
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
 from worldmodels_repro.evolution.players import Players, WorldSpec
-from worldmodels_repro.evolution.practice import Practice
+from worldmodels_repro.evolution.practice import Practice, practise
 from worldmodels_repro.learning.advantages import advantages_of
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.sections import Evolve, Ppo
 from worldmodels_repro.storage import load_csv, load_json, load_json_lines, load_npz
-from worldmodels_repro.worlds.agent import load_body
+from worldmodels_repro.worlds.agent import Body, load_body
 from worldmodels_repro.worlds.dream import load_dream
 
 GENERATIONS = ["--set", "controller.by=ppo", "--set", "ppo.episodes=4", "--set", "ppo.batch=32"]
@@ -120,6 +120,41 @@ def test_practice_is_play_with_noise_whoever_plays(tiny_run: Path) -> None:
     for name in Practice.__dataclass_fields__:
         np.testing.assert_array_equal(getattr(tried, name), getattr(again, name))
     assert not np.array_equal(tried.outputs[0], quiet.outputs[0])
+
+
+class _Barren:
+    """Two slots in which nothing is gained; an episode's time is up after 7 steps."""
+
+    slots, terminated = 2, np.zeros(2, bool)
+
+    def __init__(self) -> None:
+        self._age = np.zeros(2, int)
+
+    def reset(self, slot: int, seed: int) -> None:
+        self._age[slot] = 0
+
+    def rest(self, slot: int) -> None:
+        pass
+
+    def features(self) -> np.ndarray:
+        return np.ones((2, 3), np.float32)
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self._age += 1
+        return np.full(2, -0.1), self._age >= 7
+
+
+@pytest.mark.parametrize(("patience", "max_steps", "steps", "ended"), [
+    (4, 9, 4, True), (0, 9, 7, False), (0, 5, 5, False), (5, 5, 5, False)],
+    ids=["given-up", "time-up", "cut", "cut-at-once"])
+def test_who_is_given_up_has_ended_and_who_is_cut_has_not(
+        patience: int, max_steps: int, steps: int, ended: bool) -> None:
+    body = Body(game="pendulum", vision=None, memory=None, inputs=("o",), hidden=0, bias=False,
+                sample_z=False, precision="f32")
+    tried = practise(_Barren(), body, np.zeros((1, 3), np.float32), np.ones(1, np.float32),
+                     [1, 2, 3], max_steps, patience)
+    assert tried.steps.tolist() == [steps] * 3 and tried.ended.tolist() == [ended] * 3
+    assert len(tried.seen) == 3 * steps
 
 
 def _ends(run: Path) -> list[Any]:
