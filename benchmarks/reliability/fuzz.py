@@ -92,5 +92,5 @@ def _of_other_arrays(good: bytes, rng: random.Random) -> bytes:
     if (kind := rng.randrange(len(others) + 1)) < len(others):
         arrays[name] = others[kind]
     data = BytesIO()
-    np.savez(data, **arrays)  # type: ignore[arg-type]
+    np.savez(data, **arrays)
     return data.getvalue()
