@@ -19,10 +19,10 @@ from threadpoolctl import threadpool_limits
 
 from worldmodels_repro import pool
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.evolution.by_cma import CmaSearch
 from worldmodels_repro.evolution.strategy import Strategy, spread
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.sections import Evolve
-from worldmodels_repro.stages.evolve import Search
 from worldmodels_repro.storage import Arrays, load_npz, save_npz
 from worldmodels_repro.worlds.agent import Spread
 from worldmodels_repro.worlds.episodes import play
@@ -70,7 +70,7 @@ def test_a_search_starts_where_another_had_come_to() -> None:
     root = np.tril(np.random.default_rng(1).normal(size=(5, 5)))
     wide = Spread(np.arange(5.0), root).wide(0.2)
     settings = Evolve(sigma=0.2, population=20)
-    search = Search(np.zeros(5), settings, 3, wide)
+    search = CmaSearch(np.zeros(5), settings, 3, wide)
     np.testing.assert_array_equal(search.weights(search.strategy.mean), np.arange(5.0))
     drawn = search.weights(np.concatenate([search.strategy.ask() for _ in range(500)]))
     expected = root @ root.T * 0.2**2 / np.mean(np.diag(root @ root.T))
@@ -89,7 +89,7 @@ def test_pools_in_the_same_ranks_are_prepared_in_any_order(
 
 def test_fitness_is_the_mean_of_the_worst_share() -> None:
     returns = np.array([[4.0, 1.0, 3.0, 100.0], [2.0, 2.0, 2.0, 2.0]])
-    worst = {share: Search(np.zeros(3), Evolve(worst=share), 1, None).fitness(returns).tolist()
+    worst = {share: CmaSearch(np.zeros(3), Evolve(worst=share), 1, None).fitness(returns).tolist()
              for share in (0.25, 0.3, 0.5, 1.0)}
     assert worst == {0.25: [1.0, 2.0], 0.3: [2.0, 2.0], 0.5: [2.0, 2.0], 1.0: [27.0, 2.0]}
 

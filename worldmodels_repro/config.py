@@ -27,6 +27,7 @@ from worldmodels_repro.sections import (
     GameName,
     Learn,
     Memory,
+    Ppo,
     Pretrain,
     Rollouts,
     Section,
@@ -62,6 +63,7 @@ class Config(Section):
     pretrain: Pretrain = Pretrain()
     controller: Controller = Controller()
     evolve: Evolve = Evolve()
+    ppo: Ppo = Ppo()
     learn: Learn = Learn()
     evaluate: Evaluate = Evaluate()
 
@@ -109,9 +111,13 @@ class Config(Section):
         if self.controller.inputs == ("o",) and self.evaluate.changed:
             raise ValueError("evaluate.changed is of what V sees, and C sees the game's own state: "
                              "set evaluate.changed=null")
-        if by != "cma_es" and self.controller.hidden:
+        if self.controller.stage == "learn" and self.controller.hidden:
             raise ValueError("controller.hidden is of a C that evolves: set learn.layers in its "
                              "place, and controller.hidden=0")
+        evolve = self.evolve
+        if by == "ppo" and (evolve.sift > 1 or evolve.start_spread or evolve.worst < 1):
+            raise ValueError("evolve.sift, evolve.start_spread and evolve.worst are of CMA-ES's "
+                             "candidates: leave them out, or set controller.by=cma_es")
         if by == "td3" and (learn.dueling or learn.softmax is not None):
             raise ValueError("learn.dueling and learn.softmax are DQN's: leave them out, or set "
                              "controller.by=dqn")
@@ -146,6 +152,12 @@ class Config(Section):
             raise ValueError("a learner that sees frames counts them up to 16 million: set "
                              "learn.steps=10000000 or less")
         return self
+
+    @property
+    def generation_episodes(self) -> int:
+        """Episodes of a generation of the stage evolve."""
+        return (self.ppo.episodes if self.controller.by == "ppo"
+                else self.evolve.population * self.evolve.rollouts)
 
     def plain(self) -> dict[str, Any]:
         """The resolved settings as nested dictionaries of plain values."""

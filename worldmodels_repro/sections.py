@@ -370,9 +370,10 @@ class Pretrain(Section):
 class Controller(Section):
     """C: how it comes to be, what it sees, and the evolved one's optional hidden layer."""
 
-    by: Literal["cma_es", "dqn", "td3"] = "cma_es"
-    """cma_es: the stage evolve makes C; dqn, td3: the stage learn does, and its layers are learn's.
-    DQN picks from a game's choices, TD3 gives numbers in their ranges."""
+    by: Literal["cma_es", "ppo", "dqn", "td3"] = "cma_es"
+    """cma_es: the stage evolve makes C as the paper does; ppo: the same C there, by the gradient of
+    what its noisy actions bring; dqn, td3: the stage learn makes it, and its layers are learn's.
+    DQN picks from a game's choices, PPO and TD3 give numbers in their ranges."""
     inputs: tuple[Feature, ...] = ("z", "h")
     """What C sees, in this order: z, M's hidden state h, M's cell state c; or [o], the game's own
     state, where it has one; or [f], frames as the section frames says: then there are no V and no
@@ -397,9 +398,9 @@ class Controller(Section):
         if self.encoder != "fresh" and self.inputs != ("f",):
             raise ValueError(f"controller.encoder={self.encoder} sees frames: set "
                              "controller.inputs=[f], or controller.encoder=fresh")
-        if self.by == "cma_es" and self.inputs == ("f",) and self.encoder != "frozen":
-            raise ValueError("CMA-ES can't evolve what sees frames: set controller.encoder=frozen, "
-                             "or controller.by to dqn or td3")
+        if self.stage == "evolve" and self.inputs == ("f",) and self.encoder != "frozen":
+            raise ValueError(f"{self.by} can't find what sees frames: set "
+                             "controller.encoder=frozen, or controller.by to dqn or td3")
         return self
 
     @property
@@ -415,11 +416,11 @@ class Controller(Section):
     @property
     def stage(self) -> Literal["evolve", "learn"]:
         """The stage that makes C."""
-        return "evolve" if self.by == "cma_es" else "learn"
+        return "evolve" if self.by in ("cma_es", "ppo") else "learn"
 
 
 class Evolve(Section):
-    """Stage 5: CMA-ES on C (appendix A.4)."""
+    """Stage 5: CMA-ES on C (appendix A.4), or PPO on it (section ppo)."""
 
     world: World = "real"
     """Where C evolves: in the real game, or in M's dream of it (section 4)."""
@@ -500,6 +501,34 @@ class Evolve(Section):
     def worlds(self) -> tuple[World, World]:
         """Where C evolves, and where its mean is evaluated."""
         return self.world, self.select or self.world
+
+
+class Ppo(Section):
+    """Stage 5 where controller.by is ppo. Where C learns, how long and how it is evaluated stands
+    in evolve; population, rollouts, worst, sift, sigma and others of CMA-ES's do nothing."""
+
+    episodes: Positive = 64
+    """Whole episodes between updates."""
+    epochs: Positive = 3
+    """Times an update goes through their steps."""
+    batch: Positive = 2048
+    """Steps in a gradient step."""
+    kl: Annotated[float, Field(gt=0)] = 0.005
+    """How far an update shall move the policy, in nats: the rate of C and its noise follows."""
+    learning_rate: Rate = 1e-3
+    """Adam's at first, and of the critic, which tells what a state is worth, throughout."""
+    critic: Positive = 128
+    """Its tanh units."""
+    gamma: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Discount of the rewards to come, a step."""
+    trace: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """lambda: 1 trusts what came, 0 what the critic thinks of the next state."""
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """An action that has become so much likelier, or less, is not moved on."""
+    sigma: Annotated[float, Field(gt=0)] = 1.0
+    """First deviation of the noise on what C gives before tanh; it is learnt, too."""
+    entropy: Annotated[float, Field(ge=0)] = 0.001
+    """What a nat more of noise is worth."""
 
 
 class Learn(Section):

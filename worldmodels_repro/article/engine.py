@@ -36,7 +36,7 @@ def engine_of(run: Run) -> tuple[Arrays, dict[str, Any]]:
     Raises:
         UserError: the run has no V, M or C, or the kernel can't express one.
     """
-    if run.config.controller.by != "cma_es":
+    if run.config.controller.stage == "learn":
         raise UserError(f"{run.path}: the page's C is one that evolved, and this one has learnt; "
                         "name another run")
     for stage, file in (("vae", "weights.npz"), ("memory", "weights.npz"), ("evolve", "agent.npz")):

@@ -8,6 +8,7 @@ import numpy as np
 
 from worldmodels_repro.envs.game import Renderer
 from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.evolution.practice import Practice, practise
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.worlds.agent import Body
@@ -53,6 +54,7 @@ class Chunk:
         seeds: E seeds.
         max_steps: steps after which an episode is cut.
         patience: steps without a gain after which an episode is given up (0: never).
+        sigma: (A,) noise on what the one controller gives, of which all is kept; None is none.
     """
 
     controllers: np.ndarray
@@ -60,6 +62,7 @@ class Chunk:
     seeds: list[int]
     max_steps: int
     patience: int
+    sigma: np.ndarray | None = None
 
 
 class PlaysChunks:
@@ -69,7 +72,10 @@ class PlaysChunks:
         self._body, self._world = spec.body, spec.build()
 
     def __call__(self, chunk: Chunk) -> Played:
-        """Play the chunk's episodes."""
+        """Play the chunk's episodes; :class:`Practice` where there is noise."""
+        if chunk.sigma is not None:
+            return practise(self._world, self._body, chunk.controllers, chunk.sigma, chunk.seeds,
+                            chunk.max_steps, chunk.patience)
         policy = Controllers(self._body, chunk.controllers[chunk.driver], self._world.slots)
         return play(self._world, policy, chunk.seeds, chunk.max_steps, chunk.patience)
 
@@ -95,9 +101,7 @@ class Players:
              max_steps: int, patience: int = 0) -> Played:
         """Play E episodes on all workers; the results are in the order of the episodes."""
         chunks = []
-        size = self._chunk or -(-len(seeds) // self._pool.workers)
-        for first in range(0, len(seeds), size):
-            part = slice(first, first + size)
+        for part in self._parts(len(seeds)):
             used, driver_here = np.unique(driver[part], return_inverse=True)
             chunks.append(Chunk(controllers=controllers[used].astype(np.float32),
                                 driver=driver_here, seeds=seeds[part], max_steps=max_steps,
@@ -105,6 +109,21 @@ class Players:
         played = list(self._pool.map(chunks))
         return Played(np.concatenate([part.returns for part in played]),
                       np.concatenate([part.steps for part in played]))
+
+    def practise(self, weights: np.ndarray, sigma: np.ndarray, seeds: list[int],
+                 max_steps: int, patience: int = 0) -> Practice:
+        """E episodes of C's weights (n,) with noise (A,) on what it gives, and all of them kept."""
+        chunks = [Chunk(controllers=weights[None].astype(np.float32),
+                        driver=np.zeros(len(seeds[part]), int), seeds=seeds[part],
+                        max_steps=max_steps, patience=patience, sigma=sigma.astype(np.float32))
+                  for part in self._parts(len(seeds))]
+        parts = list(self._pool.map(chunks))
+        return Practice.joined([part for part in parts if isinstance(part, Practice)])
+
+    def _parts(self, episodes: int) -> list[slice]:
+        """What each worker plays of so many episodes."""
+        size = self._chunk or -(-episodes // self._pool.workers)
+        return [slice(first, first + size) for first in range(0, episodes, size)]
 
     def __enter__(self) -> Players:
         return self

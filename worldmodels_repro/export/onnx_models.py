@@ -150,7 +150,7 @@ def _evolved(run: Run) -> Agent:
     Raises:
         UserError: it is not, or there is none.
     """
-    if run.config.controller.by != "cma_es":
+    if run.config.controller.stage == "learn":
         raise UserError("this run's C has learnt, and only one that evolved is written")
     if run.config.evolve.untrained_memory:
         raise UserError("this run's C was evolved beside an M that never learned")

@@ -41,12 +41,17 @@ class ControllerShape:
         Returns:
             (B, actions) in [-1, 1], not yet squashed into the game's ranges.
         """
+        return np.asarray(np.tanh(self.before_tanh(weights, features)))
+
+    def before_tanh(self, weights: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """W [z, h] + b for each row, (B, actions), of what :meth:`act` takes."""
         values = features
-        for matrix, bias in self.parts(weights):
+        for number, (matrix, bias) in enumerate(self.parts(weights)):
+            if number:
+                values = np.tanh(values)
             values = np.matmul(matrix, values[:, :, None])[:, :, 0]  # (B, out)
             if bias is not None:
                 values += bias
-            np.tanh(values, out=values)
         return values
 
     def parts(self, weights: np.ndarray) -> list[tuple[np.ndarray, np.ndarray | None]]:

@@ -1,14 +1,14 @@
 """Stage 5: C evolves, in the real game or in M's dream (sections 2.4, 3.3 and 4, appendix A.4).
 
 Each generation CMA-ES asks for candidates, all of them drive the same number of episodes, and
-the mean return is their fitness. Every so often the CMA *mean* drives tracks that training
-never sees; the best such mean is the agent (a single best candidate is mostly luck). After
-each generation the whole state is on disk: a run that was killed goes on with the same numbers.
+the mean return is their fitness; or one C drives with noise, and PPO learns from every step. Every
+so often the *mean* (C without noise) drives tracks that training never sees; the best such mean is
+the agent (a single best candidate is mostly luck). After each generation the whole state is on
+disk: a run that was killed goes on with the same numbers.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import ExitStack
 from dataclasses import replace
@@ -17,10 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from worldmodels_repro.config import Config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.evolution.by_cma import CmaSearch
 from worldmodels_repro.evolution.players import Players, WorldSpec
-from worldmodels_repro.evolution.strategy import Strategy, load_spread
+from worldmodels_repro.evolution.search import Search
+from worldmodels_repro.evolution.strategy import load_spread
+from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import Evaluation
 from worldmodels_repro.run import Run
@@ -41,7 +45,8 @@ from worldmodels_repro.storage import (
     save_npz,
 )
 from worldmodels_repro.tracking import Trackers
-from worldmodels_repro.worlds.agent import Spread, load_agent, load_body, network_of
+from worldmodels_repro.training.quiet import import_keras_quietly
+from worldmodels_repro.worlds.agent import Body, Spread, load_agent, load_body, network_of
 from worldmodels_repro.worlds.dream import load_dream
 
 
@@ -50,7 +55,7 @@ def run(stage_run: Run) -> None:
     config = stage_run.config
     settings = config.evolve
     if config.controller.stage != "evolve":
-        raise UserError(f"controller.by={config.controller.by} learns: type "
+        raise UserError(f"controller.by={config.controller.by} is the stage learn's: type "
                         + stage_run.command("learn") + ", or set controller.by=cma_es")
     network_of(config, 1)  # refuses a game that C can't be for
     origin = load_agent(Path(settings.start)) if settings.start else None
@@ -64,8 +69,8 @@ def run(stage_run: Run) -> None:
         return
     body = load_body(stage_run.path, config)
     start = origin.weights if origin is not None else np.zeros(body.shape.weights)
-    search = Search(start, settings, episode_seed(config.seed, "models", 5), wide)
-    generation = _resume(folder, search.strategy)
+    search = _search(config, body, start, wide)
+    generation = _resume(folder, search)
     if generation > settings.generations:
         raise UserError(f"{folder} holds {generation} generations already: to end there, type "
                         f"--set evolve.generations={generation}")
@@ -87,8 +92,7 @@ def run(stage_run: Run) -> None:
             Progress("evolve", settings.generations, "generations", generation)
             if settings.budget is None else
             Progress("evolve", settings.budget, "steps", int(sum(row["steps"] for row in rows))))
-        progress.say(f"{body.shape.weights} weights, {settings.population} candidates x "
-                     f"{settings.rollouts} episodes {_where(settings)}")
+        progress.say(f"{body.shape.weights} weights, {_how_many(config)} {_where(settings)}")
         evaluated = max((row["generation"] for row in _evaluations(folder)), default=0)
         while True:
             over = _is_over(settings, generation, rows)
@@ -98,7 +102,9 @@ def run(stage_run: Run) -> None:
             if over:
                 break
             generation += 1
-            row = _one_generation(search, players, dreamers, config.seed, generation)
+            clock = time.monotonic()
+            row = search.generation(players, dreamers, config.seed, generation)
+            row["seconds"] = round(time.monotonic() - clock, 3)
             row["hours"] = round((rows[-1]["hours"] if rows else 0.0) + row["seconds"] / 3600, 5)
             rows.append(row)
             if row["failed"]:
@@ -107,7 +113,7 @@ def run(stage_run: Run) -> None:
             # The rows first: on resume, rows beyond the checkpoint are dropped.
             save_csv(folder / "generations.csv", rows)
             save_checkpoint(folder / "strategy.npz",
-                            search.strategy.state() | {"step": np.array(generation)})
+                            search.state() | {"step": np.array(generation)})
             trackers.log(row, generation)
             stage_run.checkpoint("evolve")
             progress.add(1 if settings.budget is None else row["steps"],
@@ -136,81 +142,11 @@ def _is_over(settings: Evolve, generation: int, rows: list[dict[str, Any]]) -> b
         settings.budget is not None and sum(row["steps"] for row in rows) >= settings.budget)
 
 
-class Search:
-    """CMA-ES in the coordinates in which its first covariance is the identity.
-
-    It does not mind which coordinates it works in (Hansen 2016, "The CMA Evolution Strategy: A
-    Tutorial", section 3), so a search that starts with a covariance is one in others.
-
-    Args:
-        start: (n,) the first mean, where ``wide`` is None.
-        settings: of the stage.
-        seed: of every draw.
-        wide: mean and covariance to start with.
-    """
-
-    def __init__(self, start: np.ndarray, settings: Evolve, seed: int, wide: Spread | None):
-        self.settings, self._wide = settings, wide
-        first, sigma = (start, settings.sigma) if wide is None else (np.zeros(len(start)), 1.0)
-        self.strategy = Strategy(first, sigma, settings.population, seed, settings.diagonal)
-
-    def weights(self, places: np.ndarray) -> np.ndarray:
-        """What CMA-ES names (..., n) -> C's weights (..., n)."""
-        return places if self._wide is None else self._wide.candidates(places)
-
-    def fitness(self, returns: np.ndarray) -> np.ndarray:
-        """Returns (candidates, episodes) -> (candidates,): means over the worst share of them."""
-        count = math.ceil(self.settings.worst * returns.shape[1])
-        return np.asarray(np.sort(returns, axis=1)[:, :count].mean(axis=1)
-                          if count < returns.shape[1] else returns.mean(axis=1))
-
-
-def _one_generation(search: Search, players: Players, dreamers: Players | None, seed: int,
-                    generation: int) -> dict[str, Any]:
-    """Ask, sift, play, tell; returns the generation's row."""
-    clock, settings, strategy = time.monotonic(), search.settings, search.strategy
-    places = strategy.ask(settings.sift)  # (sift x population, n)
-    if dreamers is not None:
-        places = places[_best_dreamers(search, dreamers, places, seed, generation)]
-    returns, steps = _played(search, players, places, seed, generation, settings.rollouts)
-    fitness = search.fitness(returns)
-    failed = int((~np.isfinite(fitness)).sum())
-    sigma = strategy.sigma
-    strategy.tell(places, fitness)
-    finite = fitness[np.isfinite(fitness)]
-    return {"generation": generation, "best": round(float(finite.max()), 3),
-            "mean": round(float(finite.mean()), 3), "std": round(float(finite.std()), 3),
-            "worst": round(float(finite.min()), 3), "failed": failed,
-            "sigma": round(sigma, 6), "steps": steps,
-            "seconds": round(time.monotonic() - clock, 3)}
-
-
-def _played(search: Search, players: Players, places: np.ndarray, seed: int, generation: int,
-            rollouts: int) -> tuple[np.ndarray, int]:
-    """Returns (candidates, rollouts) of a generation, and the steps that they took."""
-    settings, tracks = search.settings, []
-    for candidate in range(len(places)):
-        key = (generation, 0 if settings.common_tracks else candidate)
-        tracks += [episode_seed(seed, "training", *key, k) for k in range(rollouts)]
-    driver = np.repeat(np.arange(len(places)), rollouts)
-    played = players.play(search.weights(places), driver, tracks, settings.max_steps,
-                          settings.patience)
-    return played.returns.reshape(len(places), rollouts), int(played.steps.sum())
-
-
-def _best_dreamers(search: Search, dreamers: Players, places: np.ndarray, seed: int,
-                   generation: int) -> np.ndarray:
-    """Which of the candidates fare best in M's dream, in the order in which they were asked for."""
-    returns, _ = _played(search, dreamers, places, seed, generation, search.settings.sift_rollouts)
-    fitness = np.nan_to_num(search.fitness(returns), nan=-np.inf)
-    return np.sort(np.argsort(-fitness, kind="stable")[:search.settings.population])
-
-
 def _evaluate_mean(search: Search, players: Players, seed: int, generation: int,
                    settings: Evolve, stage_run: Run) -> None:
     """The CMA mean on the validation tracks; the best one so far becomes the agent."""
     folder = stage_run.folder("evolve")
-    mean = search.weights(search.strategy.mean).astype(np.float32)
+    mean = search.mean.astype(np.float32)
     tracks = [episode_seed(seed, "validation", k) for k in range(settings.evaluate_rollouts)]
     # Whole episodes, whatever training cuts short: this is what selects the agent.
     played = players.play(mean[None], np.zeros(len(tracks), int), tracks,
@@ -237,6 +173,25 @@ def _origin(settings: Evolve) -> dict[str, Any]:
     return {"world": world, "chosen_in": chosen_in, "temperature": settings.temperature}
 
 
+def _search(config: Config, body: Body, start: np.ndarray, wide: Spread | None) -> Search:
+    seed = episode_seed(config.seed, "models", 5)
+    if config.controller.by == "cma_es":
+        return CmaSearch(start, config.evolve, seed, wide)
+    # Keras takes seconds to import, and workers and CMA-ES do without it.
+    import_keras_quietly()
+    from worldmodels_repro.evolution.by_gradient import GradientSearch
+    from worldmodels_repro.learning.ppo import PPO
+
+    assert isinstance(body.shape, ControllerShape)  # controller.by says so
+    return GradientSearch(PPO(body.shape, start, config.ppo, seed), config.ppo, config.evolve)
+
+
+def _how_many(config: Config) -> str:
+    settings = config.evolve
+    return (f"{settings.population} candidates x {settings.rollouts} episodes"
+            if config.controller.by == "cma_es" else f"{config.ppo.episodes} episodes an update")
+
+
 def _where(settings: Evolve) -> str:
     dreamt = f"M's dream at temperature {settings.temperature:g}"
     world, chosen_in = ({"real": "the real game", "dream": dreamt}[world]
@@ -252,8 +207,8 @@ def _evaluations(folder: Path) -> list[Evaluation]:
     return load_json_lines(folder / "evaluations.jsonl", Evaluation)
 
 
-def _resume(folder: Path, strategy: Strategy) -> int:
-    """Put the last checkpoint into the strategy; returns its generation, 0 where there is none.
+def _resume(folder: Path, search: Search) -> int:
+    """Put the last checkpoint into the search; returns its generation, 0 where there is none.
 
     An evaluation of a generation beyond it (the run was killed in between) is dropped; it will
     come again.
@@ -261,7 +216,7 @@ def _resume(folder: Path, strategy: Strategy) -> int:
     def use(state: Arrays, source: str) -> int:
         step = load_step(state, source)
         del state["step"]
-        strategy.restore(state, source)
+        search.restore(state, source)
         return step
 
     generation = resume_checkpoint(folder / "strategy.npz", use) or 0

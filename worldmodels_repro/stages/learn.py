@@ -59,7 +59,8 @@ def run(stage_run: Run) -> None:
     config = stage_run.config
     settings = config.learn
     if config.controller.stage != "learn":
-        raise UserError("controller.by=cma_es evolves: type " + stage_run.command("evolve")
+        raise UserError(f"controller.by={config.controller.by} is the stage evolve's: type "
+                        + stage_run.command("evolve")
                         + ", or set controller.by to dqn or td3")
     network_of(config, 1)  # refuses a game that it can't be for
     if "real" in config.evolve.worlds:

@@ -214,9 +214,11 @@ def network_of(config: Config, features: int) -> Network | None:
         return None
     if by == "dqn" and game.choices is None:
         raise UserError(f"{game.name} has no choices for DQN to pick from: set controller.by=td3")
-    if by == "td3" and not game.ranges:
-        raise UserError(f"{game.name} is a game of choices, TD3 learns numbers in ranges: set "
-                        "controller.by=dqn")
+    if by in ("ppo", "td3") and not game.ranges:
+        raise UserError(f"{game.name} is a game of choices, {by.upper()} learns numbers in ranges: "
+                        "set controller.by=dqn")
+    if by == "ppo":
+        return None
     return Network(features=features, hidden=settings.layers, activation=settings.activation,
                    outputs=game.actions if game.choices is None or by == "td3"
                    else len(game.choices), kind="values" if by == "dqn" else "actions",

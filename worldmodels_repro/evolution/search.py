@@ -1,0 +1,43 @@
+"""What the stage evolve asks of a search for C's weights."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from worldmodels_repro.evolution.players import Players
+from worldmodels_repro.storage import Arrays
+
+
+class Search(Protocol):
+    """Generation after generation it has episodes played, and learns from them."""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(n,) the weights that stand for it: these are evaluated."""
+
+    def generation(self, players: Players, dreamers: Players | None, seed: int,
+                   number: int) -> dict[str, Any]:
+        """One generation.
+
+        Args:
+            players: in the world where C is to do well.
+            dreamers: in M's dream, where candidates are sifted.
+            seed: the run's, of all episodes.
+            number: of the generation, from 1.
+
+        Returns:
+            Its row: generation; best, mean, std and worst of the returns it learns from; failed;
+            sigma; steps; and what else there is to tell.
+        """
+
+    def state(self) -> Arrays:
+        """All that it goes on from, between two generations."""
+
+    def restore(self, state: Arrays, source: str) -> None:
+        """Undo :meth:`state`.
+
+        Raises:
+            UserError: it is another search's.
+        """
