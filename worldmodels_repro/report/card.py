@@ -29,7 +29,7 @@ class Card(TypedDict):
         run: the folder.
         game: the environment that judged.
         actions: what C gives, by name.
-        by: how C came to be: ``cma_es``, ``dqn``, ``td3``.
+        by: how C came to be: ``cma_es``, ``ppo``, ``dqn``, ``td3``.
         sees: what C sees: ``z``, ``h``, ``o``, ...
         parameters: numbers in V, M and C, of those that the run has.
         memory: M in words; empty where the run has no V and no M.
@@ -164,7 +164,8 @@ def write(run: Run) -> Path:
 
 
 def _what(card: Card) -> str:
-    how = {"cma_es": "evolved with CMA-ES", "dqn": "learnt by DQN", "td3": "learnt by TD3"}
+    how = {"cma_es": "evolved with CMA-ES", "ppo": "learnt by PPO", "dqn": "learnt by DQN",
+           "td3": "learnt by TD3"}
     where = (f"in M's dream at temperature {card['temperature']:g}" if card["world"] == "dream"
              else "in the game")
     sees, gives = ", ".join(card["sees"]), ", ".join(card["actions"])
