@@ -63,7 +63,7 @@ PRETRAINED = "pretraining/lander_pictures"
 def learn_steps(scale: Scale) -> list[Row]:
     """Steps a second of whole learning on one core, with one thread."""
     rows = {}
-    for config in LEARNERS:
+    for config in LEARNERS[:scale.pick(len(LEARNERS), 2)]:
         seconds = float(scale.pick(120, 1))
         stretches = in_process(threads.measure, config, 1, 1, seconds, seconds / 4)
         rates = [stretch["steps_per_second"] for stretch in stretches]

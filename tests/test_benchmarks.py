@@ -17,7 +17,7 @@ KEYS = {"name", "value", "unit", "baseline", "baseline_what", "ratio", "details"
 
 def _benchmarks(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "benchmarks", *map(str, words)], cwd=ROOT,
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.slow
