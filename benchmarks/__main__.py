@@ -19,7 +19,7 @@ from benchmarks.dreams import dreams
 from benchmarks.driving import encode, env
 from benchmarks.footprint import vae_stream, worker_memory
 from benchmarks.generation import generation
-from benchmarks.learning import learn_threads, learn_update
+from benchmarks.learning import learn_steps, learn_threads, learn_update, pretrain_steps
 from benchmarks.loop import loop
 from benchmarks.measure import Scale
 from benchmarks.recurrence import memory_step
@@ -30,7 +30,7 @@ BENCHMARKS: dict[str, Callable[[Scale], list[report.Row]]] = {
     benchmark.__name__: benchmark
     for benchmark in (env, encode, memory_step, loop, dreams, doom, generation, serial,
                       collect, vae_train, memory_train, learn_update,
-                      learn_threads, worker_memory, vae_stream)
+                      learn_threads, learn_steps, pretrain_steps, worker_memory, vae_stream)
 }
 ROUNDS = 5
 

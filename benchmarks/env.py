@@ -132,8 +132,26 @@ def rate(env: Any, actions: list[Action], seed: int) -> float:
     return len(actions) / (time.perf_counter() - start)
 
 
+class Resized:
+    """An environment whose frames become the fast one's 64x64: the same output, for its price."""
+
+    def __init__(self, env: Any):
+        self._env = env
+
+    def reset(self, seed: int) -> Any:
+        return self._env.reset(seed=seed)
+
+    def step(self, action: Action) -> Frame:
+        frame = self._env.step(action)[0]
+        return crop_and_resize(frame.reshape(frame.shape[-3:]))  # EnvPool's are a batch of one
+
+
 def env(
-    steps: int = 1000, rounds: int = 5, baseline: str = "CarRacing-v3", size: int = 64
+    steps: int = 1000,
+    rounds: int = 5,
+    baseline: str = "CarRacing-v3",
+    size: int = 64,
+    resized: bool = False,
 ) -> dict[str, Any]:
     """Steps a second on one core, resets included, against gymnasium's or EnvPool's.
 
@@ -143,6 +161,7 @@ def env(
         baseline: a gymnasium id, or "envpool" for its CarRacing-v3 on one thread. EnvPool draws
             tracks of its own, so there the actions are the same but the road is not.
         size: pixels a side that the fast environment draws; the others always draw 96.
+        resized: whether the others' frames are then made the fast one's 64x64.
 
     Returns:
         name, value, unit, baseline and ratio; the medians of the rounds.
@@ -151,6 +170,7 @@ def env(
     ours = gymnasium.make(
         "worldmodels/CarRacingFast-v0", disable_env_checker=True, size=size)
     theirs: Any = EnvPool(steps) if baseline == "envpool" else gymnasium.make(baseline)
+    theirs = Resized(theirs) if resized else theirs
     ours.reset(seed=0)  # the sprites and the field are made once a process
     theirs.reset(seed=0)
     values, baselines, ratios = [], [], []

@@ -1,14 +1,26 @@
-"""A learner's update beside the same update in plain ``tf.function``; and threads for it."""
+"""A learner's update beside the same update in plain ``tf.function``; threads for it; whole stages.
+
+The rows of whole stages are what ``worldmodels aws`` estimates by (``cloud/rates.py``)::
+
+    python -m benchmarks learn_steps pretrain_steps >> docs/results/benchmarks/CPU.jsonl
+"""
 
 from __future__ import annotations
 
+import tempfile
 import time
+from pathlib import Path
+from statistics import median
 
 import numpy as np
 
-from benchmarks.measure import Contender, Scale, Stretch, take_turns
+from benchmarks import threads
+from benchmarks.measure import Contender, Scale, Stretch, in_process, take_turns
 from benchmarks.report import Row, compare
+from worldmodels_repro.cloud.rates import learn_row, pretrain_row
+from worldmodels_repro.config import load_config
 from worldmodels_repro.sections import Learn
+from worldmodels_repro.storage import load_csv
 from worldmodels_repro.training.quiet import import_keras_quietly
 
 FEATURES, CHOICES, TRANSITIONS = 8, 4, 5000
@@ -41,6 +53,49 @@ def learn_threads(scale: Scale) -> list[Row]:
                          rates[threads], rates["1"], "one thread", layers=list(layers))
                  for threads in ("2", "4")]
     return rows
+
+
+LEARNERS = ("testbench/CP_basic", "testbench/LL_256_128", "testbench/PD_td3", "testbench/LC_td3",
+            "testbench/LL_img", "pretraining/pendulum_fresh")
+PRETRAINED = "pretraining/lander_pictures"
+
+
+def learn_steps(scale: Scale) -> list[Row]:
+    """Steps a second of whole learning on one core, with one thread."""
+    rows = {}
+    for config in LEARNERS[:scale.pick(len(LEARNERS), 2)]:
+        seconds = float(scale.pick(120, 1))
+        stretches = in_process(threads.measure, config, 1, 1, seconds, seconds / 4)
+        rates = [stretch["steps_per_second"] for stretch in stretches]
+        rows[learn_row(load_config(config))] = (config, rates)
+    return [Row(name, median(rates), "steps/s on one core",
+                details={"config": config, "range": [min(rates), max(rates)]})
+            for name, (config, rates) in rows.items()]
+
+
+def pretrain_steps(scale: Scale) -> list[Row]:
+    """Gradient steps a second of what learns before C, validations included, on all cores."""
+    found = in_process(_pretrained, scale.pick(500, 4), scale.pick(20, 3), one_core=False)
+    return [Row(pretrain_row(name), median(rates), "gradient steps/s on all cores",
+                details={"config": PRETRAINED, "range": [min(rates), max(rates)]})
+            for name, rates in found.items()]
+
+
+def _pretrained(every: int, episodes: int) -> dict[str, list[float]]:
+    """Each network's rate in every round but the first, in which programs are compiled."""
+    from worldmodels_repro.run import Run
+    from worldmodels_repro.stages import pretrain, rollouts
+
+    settings = load_config(PRETRAINED, [
+        f"rollouts.policies={{held: {episodes}}}", f"pretrain.steps={4 * every}",
+        f"pretrain.validate_every={every}", "trackers=[]"])
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder), settings)
+        rollouts.run(run)
+        pretrain.run(run)
+        return {name: [every / max(row["seconds"], 0.01) for row in load_csv(
+            run.folder("pretrain") / name / "history.csv", "step", "seconds")[1:]]
+            for name in settings.pretrain.networks}
 
 
 def _transitions() -> np.ndarray:

@@ -56,28 +56,37 @@ class UntilThen(BaseCallback):
         return time.monotonic() < self._until
 
 
-def main() -> None:
-    """Learn on each for the same time, then judge both."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+def learnt(env_id: str, options: argparse.Namespace) -> tuple[int, np.ndarray]:
+    """Learn on one for so long; the game's steps that were played, and the judged scores (E,)."""
+    training = games(env_id, options.games, options.seed)
+    model = PPO("CnnPolicy", training, n_steps=options.n_steps, batch_size=128, n_epochs=4,
+                learning_rate=3e-4, clip_range=0.2, ent_coef=0.0, seed=options.seed, device="cpu")
+    model.learn(10**9, UntilThen(60.0 * options.minutes))
+    training.close()
+    judge = games(ORIGINAL, min(options.games, options.episodes), JUDGED)
+    scores, _ = evaluate_policy(model, judge, options.episodes, return_episode_rewards=True)
+    judge.close()
+    return HELD * model.num_timesteps, np.array(scores)
+
+
+def words(parser: argparse.ArgumentParser) -> None:
+    """Declare how long, and how."""
     parser.add_argument("--minutes", type=float, default=30.0, help="of learning, for each")
     parser.add_argument("--games", type=int, default=8, help="played at once")
     parser.add_argument("--episodes", type=int, default=20, help="to judge each agent on")
     parser.add_argument("--n-steps", type=int, default=256, help="of each game between updates")
     parser.add_argument("--seed", type=int, default=1)
+
+
+def main() -> None:
+    """Learn on each for the same time, then judge both."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    words(parser)
     options = parser.parse_args()
     for env_id in (FAST, ORIGINAL):
-        training = games(env_id, options.games, options.seed)
-        model = PPO("CnnPolicy", training, n_steps=options.n_steps, batch_size=128, n_epochs=4,
-                    learning_rate=3e-4, clip_range=0.2, ent_coef=0.0, seed=options.seed,
-                    device="cpu")
-        model.learn(10**9, UntilThen(60.0 * options.minutes))
-        training.close()
-        judge = games(ORIGINAL, min(options.games, options.episodes), JUDGED)
-        returns, _ = evaluate_policy(model, judge, options.episodes, return_episode_rewards=True)
-        judge.close()
-        scores = np.array(returns)
+        steps, scores = learnt(env_id, options)
         spread = f" ± {np.std(scores, ddof=1):.0f}" if len(scores) > 1 else ""
-        print(f"{env_id.rpartition('/')[2]}: {HELD * model.num_timesteps:,} steps in "
+        print(f"{env_id.rpartition('/')[2]}: {steps:,} steps in "
               f"{options.minutes:g} minutes; on {ORIGINAL} {np.mean(scores):.0f}{spread} over "
               f"{len(scores)} episodes", flush=True)
 

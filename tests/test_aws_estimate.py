@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,10 @@ from worldmodels_repro.cloud.estimate import (
 )
 from worldmodels_repro.cloud.launch import longest
 from worldmodels_repro.cloud.prices import DISK_GIB, TABLE, load_prices
-from worldmodels_repro.cloud.rates import BENCHMARKS, Rates, load_rates
+from worldmodels_repro.cloud.rates import BENCHMARKS, Rates, learn_row, load_rates
 from worldmodels_repro.config import load_config
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.run import stages_of
 from worldmodels_repro.storage import save_json
 
 if TYPE_CHECKING:
@@ -116,6 +118,61 @@ def test_the_other_stages_by_hand(stage: str, seconds: float) -> None:
     assert guess.hours == pytest.approx(seconds / 3600 + BOOT_HOURS)
 
 
+LANDER = ("testbench/LL_256_128", "learn.steps=1000", "learn.evaluate_every=400",
+          "learn.evaluate_rollouts=2")
+BOTH = "pretraining/lander_both"
+
+
+def test_stages_that_learn_by_hand() -> None:
+    machine = load_prices().machine(DEFAULTS["few"])
+    config = load_config(LANDER[0], list(LANDER[1:]))
+    rates = replace(RATES, learning={"learn_steps.lunar_lander.dqn.o": 50.0,
+                                     "pretrain_steps.autoencoder": 10.0,
+                                     "pretrain_steps.transition": 100.0})
+    guess = estimate(config, "learn", machine, rates)
+    # Three evaluations of two episodes, of 1,000 steps at most.
+    assert guess.hours == pytest.approx((1000 + 3 * 2 * 1000) / 50 / 3600 + BOOT_HOURS)
+    assert "7,000 steps at 50 steps/s; other networks" in guess.basis
+    guess = estimate(config, "learn", machine, rates, rate=100.0)
+    assert guess.hours == pytest.approx(7000 / 100 / 3600 + BOOT_HOURS)
+    both = load_config(BOTH, ["pretrain.steps=500"])
+    guess = estimate(both, "pretrain", machine, rates)
+    assert guess.hours == pytest.approx((500 / 10 + 500 / 100) / 3600 + BOOT_HOURS)
+    unknown = estimate(both, "learn", machine, rates)
+    assert unknown.hours is None
+    assert "learn_steps.lunar_lander_continuous.td3.f has no rate yet, measure" in unknown.basis
+
+
+def test_a_learners_rates_are_rows_of_the_benchmark(tmp_path: Path) -> None:
+    for name in BENCHMARKS.glob("*.jsonl"):
+        (tmp_path / name.name).write_text(name.read_text())
+    row = {"name": learn_row(load_config(LANDER[0])), "value": 250.0, "baseline": None,
+           "details": {}}
+    with (tmp_path / "epyc-zen4.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    assert load_rates("xeon-amx", tmp_path).learning["learn_steps.lunar_lander.dqn.o"] == 250.0
+
+
+def test_a_machine_for_a_stage_that_learns(terminal: Terminal,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worldmodels_repro.cloud.verbs.load_rates", lambda cpu: RATES)
+    words = ("launch", "--dry-run", "--config", BOTH, "--stage")
+    for stage in ("pretrain", "learn"):
+        line = terminal.refused(*words, stage)
+        assert f"measure first: type worldmodels {stage}" in line and "--max-hours N" in line
+        said = terminal.done(*words, stage, "--rate", 50)
+        assert '"InstanceType": "c7a.xlarge"' in said
+        assert "cores template of the stack" in said and f"_{stage}.sh" in said
+        assert "at 50" in said and "estimate: none" not in said
+    assert "estimate: none" in terminal.done(*words, "learn", "--max-hours", 3)
+    assert "--rate 0: name steps" in terminal.refused(*words, "learn", "--rate", 0)
+    said = terminal.done("costs", "--estimate", "--config", BOTH, "--rate", 50)
+    assert [line.split()[0] for line in said.splitlines()[1:6]] == [
+        "rollouts", "pretrain", "learn", "evaluate", "all"]
+    assert "at 50 steps/s" in said
+    assert terminal.calls == []
+
+
 def test_a_machine_ends_after_twice_the_estimate_or_as_told() -> None:
     assert longest(Estimate(4.1, ""), None) == 9
     assert longest(Estimate(0.1, ""), None) == 2
@@ -188,8 +245,10 @@ def test_a_run_names_its_price_by_its_own_hours(tmp_path: Path) -> None:
 
 def test_the_bill_of_a_config_without_an_account(terminal: Terminal) -> None:
     said = terminal.done("costs", "--estimate", "--config", CAR, "--serial", "0.2")
-    for word in (*KINDS, "0.2 s of each generation serial", "as of"):
+    stages = KINDS.keys() & stages_of(load_config(CAR))
+    for word in (*stages, "0.2 s of each generation serial", "as of"):
         assert word in said
+    assert "learn " not in said
     measured = f"{load_rates('epyc-zen4').serial:g} s of each generation serial"
     assert measured in terminal.done("costs", "--estimate", "--config", CAR)
     assert terminal.calls == []

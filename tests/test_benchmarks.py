@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -16,7 +17,7 @@ KEYS = {"name", "value", "unit", "baseline", "baseline_what", "ratio", "details"
 
 def _benchmarks(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "benchmarks", *map(str, words)], cwd=ROOT,
-                          capture_output=True, text=True, timeout=120)
+                          capture_output=True, text=True, timeout=600)
 
 
 @pytest.mark.slow
@@ -26,7 +27,8 @@ def test_quick_rows_hold_finite_figures_beside_their_baselines(tmp_path: Path) -
                          "dreams", "--quick", "--out", out)
     assert result.returncode == 0, result.stderr
     rows = {row["name"]: row for row in map(json.loads, result.stdout.splitlines())}
-    assert {"env", "env.envpool", "memory_step.16", "memory_step.64", "generation",
+    assert {*(f"{name}{beside}" for name in ("env", "env.64", "env.96")
+              for beside in ("", ".envpool")), "memory_step.16", "memory_step.64", "generation",
             "collect.brownian", "collect.network", "worker_memory",
             *(f"dreams.{row}" for precision in ("bf16", "f32") for row in (
                 f"512.{precision}.plain", f"512.{precision}.vizdoom", f"256.{precision}.loop"))
@@ -79,6 +81,42 @@ def test_threads_are_measured_while_a_learner_learns() -> None:
     refused = subprocess.run([sys.executable, "-m", "benchmarks.threads", "two"], cwd=ROOT,
                              capture_output=True, text=True, timeout=60)
     assert refused.returncode == 2 and "cores/threads" in refused.stderr
+
+
+@pytest.mark.slow
+def test_learners_rows_are_what_estimates_look_for() -> None:
+    from worldmodels_repro.cloud.rates import learn_row, pretrain_row
+    from worldmodels_repro.config import load_config
+
+    result = _benchmarks("learn_steps", "pretrain_steps", "--quick")
+    assert result.returncode == 0, result.stderr
+    rows = {row["name"]: row["value"] for row in map(json.loads, result.stdout.splitlines())}
+    assert learn_row(load_config("testbench/LL_256_128")) in rows
+    assert pretrain_row("autoencoder") in rows and min(rows.values()) > 0
+
+
+@pytest.mark.slow
+def test_ppo_learns_on_both_for_the_same_time() -> None:
+    pytest.importorskip("stable_baselines3")
+    result = subprocess.run([sys.executable, "-m", "benchmarks.ppo", "--minutes", "0.03", "--games",
+                             "1", "--episodes", "1", "--n-steps", "16", "--seeds", "1"], cwd=ROOT,
+                            capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    assert [row["learnt on"] for row in rows] == ["CarRacingFast-v0", "CarRacing-v3"]
+    assert all(row["steps"] > 0 for row in rows)
+    assert "| CarRacing-v3 | " in result.stderr
+
+
+def test_frames_of_others_are_resized_to_the_fast_ones() -> None:
+    from benchmarks.env import Resized
+
+    class Batch:
+        def step(self, action: np.ndarray) -> tuple[np.ndarray, float]:
+            return np.full((1, 96, 96, 3), 7, np.uint8), 0.0
+
+    frame = Resized(Batch()).step(np.zeros(3, np.float32))
+    assert frame.shape == (64, 64, 3) and (frame == 7).all()
 
 
 def test_a_yardstick_says_what_each_came_to() -> None:

@@ -13,29 +13,50 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import command, refused
+from conftest import STAGES, TINY, command, refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.reliability.compare import difference
 from benchmarks.reliability.fuzz import fuzz
-from benchmarks.reliability.kills import kill_once
+from benchmarks.reliability.kills import COMMANDS, kill_once, kills
 from worldmodels_repro.config import Config, check_config, load_config
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.pipeline import STAGES as PIPELINE
 from worldmodels_repro.records import Marker
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import hold, load_json, resume_checkpoint, save_checkpoint
+from worldmodels_repro.verbs import VERBS
 
 
 @pytest.mark.parametrize(("stage", "moment"), [("rollouts", 1.9), ("memory", 6.5),
                                                ("evolve", 2.5)])
 def test_a_killed_stage_ends_as_if_never_killed(tiny_run: Path, tmp_path: Path, stage: str,
                                                 moment: float) -> None:
-    assert kill_once(stage, moment, tiny_run, tmp_path / "run")[1] is None
+    run = tmp_path / "run"
+    for earlier in STAGES[:STAGES.index(stage)]:
+        shutil.copytree(tiny_run / earlier, run / earlier)
+    assert kill_once([stage], TINY, run, moment)[1] == 0
+    assert difference(run / stage, tiny_run / stage) is None
+
+
+def test_kills_know_every_stage_and_every_verb_that_opens_a_run() -> None:
+    known = {words[0] for commands in COMMANDS.values() for words in commands}
+    assert known >= PIPELINE.keys()
+    only_words_or_films = {"results", "info", "play"}
+    assert known >= {name for name, verb in VERBS.items() if verb.opens} - only_words_or_films
+
+
+@pytest.mark.slow
+def test_what_learns_or_predicts_and_is_killed_ends_as_if_never_killed(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    others = {config: words for config, words in COMMANDS.items() if config != TINY}
+    monkeypatch.setattr("benchmarks.reliability.kills.COMMANDS", others)
+    assert kills(sum(map(len, others.values())))["others"] == []
 
 
 def test_damaged_files_are_refused_in_one_line() -> None:
-    counted = fuzz(1400, seed=2)
+    counted = fuzz(1050, seed=2)
     assert counted["tracebacks"] == 0, counted["others"]
     assert counted["refused"] > counted["read"] > 0
 

@@ -19,7 +19,8 @@ from worldmodels_repro.config import Config, load_config
 from worldmodels_repro.envs.classic import GAMES
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
-from worldmodels_repro.run import Run, stages_of
+from worldmodels_repro.report.card import table, text
+from worldmodels_repro.run import Run, load_run, stages_of
 from worldmodels_repro.storage import load_csv, load_json, load_json_lines, load_npz
 from worldmodels_repro.worlds.episodes import play
 from worldmodels_repro.worlds.frames import FramesWorld, StatesWorld
@@ -58,6 +59,12 @@ def _config(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "config.yaml"
     path.write_text(text)
     return path
+
+
+def test_a_learnt_c_has_a_card(learnt: Path) -> None:
+    card = text(table(load_run(learnt)))
+    assert "from o to" in card and "learnt by DQN, in the game" in card
+    assert "None: C met the game alone." in card and "**V**" not in card
 
 
 @pytest.fixture(scope="module")

@@ -293,6 +293,9 @@ def test_recordings_are_cut_into_episodes(tmp_path: Path) -> None:
     ({"rewards": np.zeros(5)}, "rewards 5"),
     ({"frames": np.zeros((6, 48, 80, 3))}, "not .T, H, W, 3. uint8"),
     ({"truncated": np.zeros(2, bool)}, "truncated 2"),
+    ({"rewards": np.array(1.0)}, "rewards 0"),
+    ({"rewards": np.array(["much"] * 6)}, "rewards are <U4, not numbers"),
+    ({"terminated": np.zeros((6, 2), bool)}, "one number a step"),
 ])
 def test_recordings_that_can_not_be_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray],
                                                 words: str) -> None:

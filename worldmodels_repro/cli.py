@@ -74,6 +74,7 @@ def _carry_out(words: list[str]) -> int:
             return int(importlib.import_module(verb.module).run(**options) or 0)
         from worldmodels_repro.extras import require
         from worldmodels_repro.journal import journal
+        from worldmodels_repro.plugins import blaming
         from worldmodels_repro.run import open_run
 
         run = open_run(options.pop("config"), options.pop("run"), options.pop("set"), name,
@@ -85,6 +86,7 @@ def _carry_out(words: list[str]) -> int:
             extra = STAGES[name].extra
             if extra is not None and not run.is_done(name):
                 require(extra)
+        around.enter_context(blaming())
         importlib.import_module(verb.module).run(run, **options)
     return 0
 

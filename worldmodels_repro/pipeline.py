@@ -28,7 +28,8 @@ class Stage:
             of ``stage.json``; ``file.csv:column`` the last row's number; ``file.jsonl:key`` the
             lines' sum, and ``file.jsonl:`` their count.
         starts: stages whose folders it takes from another run that it is told to start from.
-        hardware: the kind of machine it is rented; none for stages that run where you are.
+        hardware: the kind of machine it is rented: many cores, a few for what uses one or two of
+            them, or a GPU; none for stages that run where you are.
         extra: the extra of this package that it needs; none for what every install can do.
         belongs: whether a run of this config has it; by default every run does. One that none has
             is asked for by its verb alone.
@@ -44,7 +45,7 @@ class Stage:
     writes: tuple[str, ...] = ()
     spent: Mapping[str, str] = field(default_factory=dict)
     starts: tuple[str, ...] = ()
-    hardware: Literal["cores", "gpu"] | None = None
+    hardware: Literal["cores", "few", "gpu"] | None = None
     extra: str | None = None
     belongs: Callable[[Any], bool] = lambda config: True
     formerly: tuple[str, ...] = ()
@@ -92,7 +93,7 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           starts=("vae",), hardware="gpu", extra="train", belongs=_sees),
     Stage(2, "pretrain", "train networks on random play before C learns",
           sections=("frames", "pretrain"), needs=("rollouts",), reads=("rollouts",),
-          extra="train", belongs=_pretrains),
+          hardware="few", extra="train", belongs=_pretrains),
     Stage(3, "latents", "encode the episodes with V",
           needs=("vae",), reads=("rollouts", "vae"), spent={"episodes": "episodes"},
           hardware="gpu", belongs=_sees),
@@ -113,7 +114,7 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           needs=("memory", "pretrain"), reads=("vae", "memory", "pretrain"),
           writes=("agent.npz", "agent.json", "history.csv", "episodes.jsonl"),
           spent={"episodes": "episodes", "steps": "steps", "updates": "updates"},
-          extra="train", belongs=lambda config: config.controller.stage == "learn"),
+          hardware="few", extra="train", belongs=lambda config: config.controller.stage == "learn"),
     Stage(6, "evaluate", "judge the agent on the unmodified game",
           sections=("evaluate",), needs=("evolve", "learn"),
           reads=("vae", "pretrain", "memory", "evolve", "learn"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TypeVar
 from worldmodels_repro.errors import UserError
 
 Kind = TypeVar("Kind")
+_PREFIX = "worldmodels_plugin"  # of the modules' names
 
 
 def is_plugin(spec: str) -> bool:
@@ -64,9 +66,31 @@ def named(name: str, rows: Mapping[str, Kind], what: str,
     return rows[name]
 
 
+@contextmanager
+def blaming() -> Iterator[None]:
+    """Within it, what is raised in a user's file is said in one line; a bug keeps its traceback.
+
+    Raises:
+        UserError: naming the file, and the line of it that failed.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        files = {module.__file__ for name, module in sys.modules.items()
+                 if name.startswith(_PREFIX)}
+        passed = [frame.filename for frame in traceback.extract_tb(error.__traceback__)
+                  if frame.filename in files]
+        if not passed:
+            raise
+        raise UserError(f"{_place(Path(passed[-1]), error)}: {_reason(error)}: mend it there, and "
+                        "type the same command again; nothing is lost") from error
+
+
 @cache
 def _run(file: Path) -> ModuleType:
-    name = "worldmodels_plugin" + "".join(letter if letter.isalnum() else "_"
+    name = _PREFIX + "".join(letter if letter.isalnum() else "_"
                                           for letter in str(file.with_suffix("")))
     spec = spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None

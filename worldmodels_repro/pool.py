@@ -19,12 +19,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.plugins import blaming
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -45,14 +47,16 @@ class Pool(Generic[Task, Result]):
             the ranks beside the first one are the workers, whatever is asked for; several pools
             then share them, each with workers of its own.
         hang_after: seconds without any result after which workers count as hung; 0 never.
+        own: a user's ``path/to/file.py:NAME`` that they run, which may be why they die or hang.
     """
 
     def __init__(self, make_worker: Callable[[], Callable[[Task], Result]], workers: int,
-                 hang_after: float = 0.0):
+                 hang_after: float = 0.0, own: str = ""):
         self.workers = ranks() - 1 or workers or usable_cores()
         self._number, self._make_worker = next(_numbers), make_worker
         _open.add(self._number)
         self._hang_after, self._last_sign = hang_after, time.monotonic()
+        self._doubt = f"look whether {own} does it (worldmodels check-game {own}), or " * bool(own)
         self._processes: list[SpawnProcess] = []
         self._executor = self._start()
 
@@ -77,7 +81,8 @@ class Pool(Generic[Task, Result]):
                     deaths += 1
                 if deaths > _DEATHS:
                     raise UserError(
-                        f"workers died {deaths} times over: free memory, or use fewer of them "
+                        f"workers died {deaths} times over: {self._doubt}free memory, or use "
+                        "fewer of them "
                         "with --set evolve.workers=1; then run the same command again"
                     ) from None
                 self._executor.shutdown(wait=False, cancel_futures=True)
@@ -110,8 +115,8 @@ class Pool(Generic[Task, Result]):
     def _end_hung(self, hangs: int) -> None:
         """Kill the workers; under MPI, where none can be replaced, the job."""
         problem = f"no worker has finished a task for {self._hang_after:.0f} s"
-        advice = ("look at the machine, or raise evolve.hang_after if an episode may take longer; "
-                  "then run the same command again")
+        advice = (f"{self._doubt}look at the machine, or raise evolve.hang_after if an episode "
+                  "may take longer; then run the same command again")
         if ranks() > 1:
             print(f"worldmodels: {problem}: {advice}", file=sys.stderr, flush=True)
             from mpi4py import MPI
@@ -204,11 +209,21 @@ def _prepare(number: int, make_worker: Callable[[], Callable[[Any], Any]],
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         atexit.register(_workers.clear)  # games go before the libraries that they stand on
         threading.Thread(target=_die_with_the_parent, daemon=True).start()
-    _workers[number] = make_worker()
+    try:
+        with blaming():
+            _workers[number] = make_worker()
+    except Exception as error:
+        # Raised here it would end the process, and all that take its place.
+        _workers[number] = partial(_raise, error)
+
+
+def _raise(error: Exception, task: Any) -> NoReturn:
+    raise error
 
 
 def _do(number: int, task: Any) -> Any:
-    return _workers[number](task)
+    with blaming():
+        return _workers[number](task)
 
 
 def _die_with_the_parent() -> None:

@@ -38,12 +38,14 @@ class Evaluation(TypedDict):
 class AgentOrigin(TypedDict):
     """``agent.json``: where an agent comes from, and what it scored where it was chosen.
 
-    One that evolved is of a generation, one that learnt is of a step.
+    One that evolved is of a generation, one that learnt is of a step; ``episodes`` are those that
+    ``mean`` is over.
     """
 
     run: str
     generation: NotRequired[int]
     step: NotRequired[int]
+    episodes: NotRequired[int]
     mean: float
 
 

@@ -71,7 +71,8 @@ def load_npz(path: Path, names: Iterable[str] | None = None,
     """Read the arrays ``names`` (all, by default) of an ``.npz`` that holds ``beside`` as well.
 
     Raises:
-        UserError: the file is missing, truncated, holds pickled objects, or lacks a name.
+        UserError: the file is missing, truncated, holds pickled objects, or lacks numbers of a
+            name that is asked for.
     """
     try:
         # What is no archive np.load takes for a pickle, and says how to have it run.
@@ -86,7 +87,13 @@ def load_npz(path: Path, names: Iterable[str] | None = None,
                     f"{path} holds no array {missing[0]!r}: it was not written by this project; "
                     "remove it and run its stage again"
                 )
-            return {name: archive[name] for name in wanted}
+            arrays = {name: archive[name] for name in wanted}
+            words = [name for name in wanted if names is not None
+                     and arrays[name].dtype.kind not in "biuf"]
+            if words:
+                raise UserError(f"{path} holds {arrays[words[0]].dtype} for {words[0]!r}, not "
+                                "numbers: remove it and run its stage again")
+            return arrays
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run the stage that writes it") from None
     except UserError:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 ASIDE = {"seconds", "hours", "started", "finished", "resumed", "commit", "versions", "run"}
-# Events and pictures are drawn from the numbers that are compared.
-IGNORED = {".png", ".webp"}
+# Pictures are drawn from the numbers that are compared; a journal says when what was typed.
+IGNORED = {".png", ".svg", ".webp", ".log"}
 
 
 def difference(one: Path, other: Path) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,6 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="end the machine after so long (default: twice the estimate)")
     launch.add_argument("--extras", default=None, metavar="NAMES",
                         help="extras to install, e.g. doom (default: gpu on a GPU machine)")
+    _rate(launch, "measured steps/s of a stage that learns, for the estimate")
     _config(launch)
     verb("status", "list what is there")
     logs = verb("logs", "print what a machine said last")
@@ -55,12 +57,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     costs.add_argument("--estimate", action="store_true", help="price a config; no account")
     costs.add_argument("--serial", type=float, metavar="SECONDS",
                        help="--estimate: measured seconds a generation in which workers wait")
+    _rate(costs, "--estimate: measured steps/s of the stage learn")
     costs.add_argument("--instance-type", metavar="TYPE")
     costs.add_argument("--spot", action="store_true")
     _config(costs)
     down = verb("down", "remove everything that carries the project's tag")
     down.add_argument("--bucket", action="store_true", help="and the bucket with all runs")
     down.add_argument("--yes", action="store_true", help="yes, the bucket too")
+
+
+def _rate(command: argparse.ArgumentParser, what: str) -> None:
+    command.add_argument("--rate", type=float, metavar="N", help=what)
 
 
 def _config(command: argparse.ArgumentParser) -> None:
@@ -81,6 +88,9 @@ def run(**words: Any) -> None:
     name = getattr(options, "run", None)
     if isinstance(name, str) and not RUN.fullmatch(name):
         raise UserError(f"--run {name}: name a run, e.g. quick, not a path")
+    rate = getattr(options, "rate", None)
+    if rate is not None and not 0 < rate < math.inf:
+        raise UserError(f"--rate {rate:g}: name steps a second, above 0")
     for option in ("lines", "months"):
         if getattr(options, option, 1) < 1:
             raise UserError(f"--{option}: name 1 or more")

@@ -10,14 +10,16 @@ import math
 from dataclasses import dataclass
 
 from worldmodels_repro.cloud.prices import Machine, Prices
-from worldmodels_repro.cloud.rates import GAME, Rates
+from worldmodels_repro.cloud.rates import GAME, Rates, learn_row, pretrain_row
 from worldmodels_repro.config import Config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.pipeline import STAGES
 
 KINDS = {stage.name: stage.hardware for stage in STAGES.values() if stage.hardware}
-DEFAULTS = {"gpu": "g5.2xlarge", "cores": "c7a.16xlarge"}  # the template's
+DEFAULTS = {"gpu": "g5.2xlarge", "cores": "c7a.16xlarge",  # the template's
+            "few": "c7a.xlarge"}
+LEARNS = ("pretrain", "learn")  # a step after another: more cores would be idle
 BOOT_HOURS = 0.15  # a machine's start, five minutes of installing, its end
 MOST = 32  # machines in a table
 WORTH = 0.8  # a second machine is worth it while so much of its time is used
@@ -58,8 +60,15 @@ class Row:
     dollars: float
 
 
-def estimate(config: Config, stage: str, machine: Machine, rates: Rates) -> Estimate:
-    """What one stage of a run takes on a machine."""
+def estimate(config: Config, stage: str, machine: Machine, rates: Rates,
+             rate: float | None = None) -> Estimate:
+    """What one stage of a run takes on a machine.
+
+    Args:
+        rate: of a stage that learns: steps/s that the user has measured.
+    """
+    if stage in LEARNS:
+        return _learning(config, stage, rates, rate)
     if config.game != GAME:
         return Estimate(None, f"only {GAME} was measured")
     episodes = sum(config.rollouts.policies.values())
@@ -98,6 +107,27 @@ def estimate(config: Config, stage: str, machine: Machine, rates: Rates) -> Esti
                  f"{_loop(config, rates, 16.0):,.0f} steps/s a core, and "
                  f"{_evaluations(config)} evaluations of the mean")
     return Estimate(seconds / 3600 + BOOT_HOURS, basis)
+
+
+def _learning(config: Config, stage: str, rates: Rates, rate: float | None) -> Estimate:
+    """A stage whose steps follow each other; its evaluations count as so many steps."""
+    if stage == "learn":
+        settings = config.learn
+        judged = (math.ceil(settings.steps / settings.evaluate_every) * settings.evaluate_rollouts
+                  * game_named(config.game).max_steps)
+        steps = {learn_row(config): settings.steps + judged}
+    else:
+        steps = {pretrain_row(name): config.pretrain.steps for name in config.pretrain.networks}
+    measured = rates.learning if rate is None else dict.fromkeys(steps, rate)
+    if missing := [name for name in steps if name not in measured]:
+        return Estimate(None, f"{missing[0]} has no rate yet, measure first: type worldmodels "
+                        f"{stage} with these settings for a minute, then add the steps/s that it "
+                        "tells, --rate N")
+    seconds = sum(count / measured[name] for name, count in steps.items())
+    speeds = ", ".join(f"{measured[name]:,.0f}" for name in steps)
+    theirs = "; other networks take other times, --rate takes yours" if rate is None else ""
+    return Estimate(seconds / 3600 + BOOT_HOURS,
+                    f"at most {sum(steps.values()):,} steps at {speeds} steps/s{theirs}")
 
 
 def evolution(config: Config, machine: Machine, nodes: int, rates: Rates, serial: float,
@@ -153,7 +183,7 @@ def advice(rows: list[Row], name: str) -> str:
 
 
 def kind_of(stage: str) -> str:
-    """Which launch template a stage wants: gpu or cores.
+    """Which kind of machine a stage wants: gpu, cores or few.
 
     Raises:
         UserError: a stage that no machine is rented for.

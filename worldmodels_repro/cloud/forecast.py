@@ -11,6 +11,7 @@ from worldmodels_repro.cloud.prices import DISK_GIB, Prices, load_prices
 from worldmodels_repro.cloud.rates import GAME, load_rates
 from worldmodels_repro.config import Config, load_config
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.run import stages_of
 
 Words = argparse.Namespace
 Lines = Iterator[str]
@@ -25,16 +26,19 @@ def _forecast(words: Words) -> Lines:
     config, prices = asked_config(words), load_prices()
     yield f"{'stage':10s}{'machine':22s}{'hours':>8s}{'dollars':>10s}  basis"
     total = 0.0
-    for stage, kind in KINDS.items():
+    for stage in stages_of(config):
+        if (kind := KINDS.get(stage)) is None:
+            continue
         name = words.instance_type if kind == "cores" and words.instance_type else DEFAULTS[kind]
         machine = prices.machine(name)
-        guess = estimate(config, stage, machine, load_rates(machine.cpu))
+        guess = estimate(config, stage, machine, load_rates(machine.cpu),
+                         words.rate if stage == "learn" else None)
         cost = (guess.hours or 0.0) * prices.hour(name, words.spot, DISK_GIB)
         total += cost
         figures = f"{guess.hours:8.2f}{cost:10.2f}" if guess.hours is not None else f"{'?':>18s}"
         yield f"{stage:10s}{name + (' spot' if words.spot else ''):22s}{figures}  {guess.basis}"
     yield f"{'all':40s}{total:10.2f}"
-    if config.game == GAME:
+    if config.game == GAME and config.controller.stage == "evolve":
         yield from _cluster_table(words, config, prices)
     yield f"prices: {prices.caution(words.region)}"
 

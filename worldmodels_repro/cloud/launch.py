@@ -30,7 +30,7 @@ class Job:
     Attributes:
         stage: the stage's verb.
         run: name of the run: ``logs/<run>`` there, ``s3://<bucket>/runs/<run>`` for good.
-        kind: gpu or cores.
+        kind: gpu, cores or few.
         instance_type: what to rent.
         spot: at the spot price, to be taken back at two minutes' notice.
         max_hours: the machine ends after so many hours, done or not.
@@ -46,6 +46,11 @@ class Job:
     max_hours: float
     extras: str
     also: list[str]
+
+    @property
+    def template(self) -> str:
+        """Its launch template: machines of few cores differ from those of many in size alone."""
+        return "gpu" if self.kind == "gpu" else "cores"
 
 
 def longest(guess: Estimate, asked: float | None) -> float:
@@ -155,7 +160,7 @@ def at_work(account: Account, run: str, stage: str) -> str:
 
 def launch(account: Account, stack: Stack, job: Job, script: str) -> str:
     """Start the machine; returns its id."""
-    arguments = request(job, stack.machines[job.kind], script, account.tags(job.run, job.stage))
+    arguments = request(job, stack.machines[job.template], script, account.tags(job.run, job.stage))
     answer = account.client("ec2").run_instances(**arguments)
     return str(answer["Instances"][0]["InstanceId"])
 

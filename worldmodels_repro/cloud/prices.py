@@ -80,9 +80,9 @@ def load_prices(path: Path = TABLE) -> Prices:
         return Prices.model_validate(YAML(typ="safe", pure=True).load(path.read_text()))
     except OSError:
         raise UserError(f"{path} can't be read: type git checkout aws/prices.yaml") from None
-    except YAMLError as error:
-        raise UserError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path}: {key}: {first['msg'].lower()}") from None
+    except (YAMLError, ValueError, RecursionError) as error:  # ruamel's own, and what it lets pass
+        raise UserError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import TypedDict
 
 from worldmodels_repro import resources
+from worldmodels_repro.config import Config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.storage import load_json_lines
 
@@ -47,6 +48,8 @@ class Rates:
         memory: sequence steps/s of M's training on ``cores`` cores.
         cores: cores that the training speeds were measured on.
         serial: seconds a generation in which only the first process works.
+        learning: steps/s of whole stages that learn C, and what comes before it, as
+            :func:`learn_row` and :func:`pretrain_row` name them; on as many cores as they use.
     """
 
     loop_bf16: float
@@ -59,6 +62,7 @@ class Rates:
     memory: float
     cores: int
     serial: float
+    learning: dict[str, float] = field(default_factory=dict)
 
     def loop(self, bf16: bool, original: bool, together: float = 16.0) -> float:
         """Steps/s of one core with ``together`` games in lockstep.
@@ -72,6 +76,16 @@ class Rates:
         alone = self.encode_1 - each
         seconds += alone / batch + each - self.encode_16
         return 1.0 / (seconds + (1.0 / self.original if original else 0.0))
+
+
+def learn_row(config: Config) -> str:
+    """The benchmark's row of learners like this one: of its game, algorithm and what C sees."""
+    return f"learn_steps.{config.game}.{config.controller.by}.{config.controller.inputs[0]}"
+
+
+def pretrain_row(network: str) -> str:
+    """The benchmark's row of a network that learns before C does."""
+    return f"pretrain_steps.{network}"
 
 
 def load_rates(cpu: str | None = None, folder: Path = BENCHMARKS) -> Rates:
@@ -102,7 +116,9 @@ def load_rates(cpu: str | None = None, folder: Path = BENCHMARKS) -> Rates:
             vae={"mixed_bfloat16": rows["vae_train.bf16"]["value"],
                  "float32": rows["vae_train.f32"]["value"]},
             memory=rows["memory_train.bf16"]["value"] * 100 * 999,
-            cores=machine["machine"]["cores"], serial=rows["serial"]["value"])
+            cores=machine["machine"]["cores"], serial=rows["serial"]["value"],
+            learning={name: row["value"] for name, row in rows.items()
+                      if name.startswith(("learn_steps.", "pretrain_steps."))})
     except (KeyError, ValueError) as error:
         raise UserError(f"{file} lacks a row ({error}): type git checkout docs/results") from None
 

@@ -13,7 +13,7 @@ from worldmodels_repro.cloud.account import Account
 from worldmodels_repro.cloud.costs import charged, forgotten
 from worldmodels_repro.cloud.down import bucket_of
 from worldmodels_repro.cloud.down import down as remove_all
-from worldmodels_repro.cloud.estimate import DEFAULTS, estimate, kind_of
+from worldmodels_repro.cloud.estimate import DEFAULTS, LEARNS, estimate, kind_of
 from worldmodels_repro.cloud.forecast import asked_config
 from worldmodels_repro.cloud.inventory import inventory
 from worldmodels_repro.cloud.launch import (
@@ -78,9 +78,11 @@ def _launch(words: Words, config: Config, run: str) -> Lines:
     kind, prices = kind_of(words.stage), load_prices()
     account = None if words.dry_run else Account(words.project, words.region)
     found = None if account is None else stack.require(account)
-    instance = words.instance_type or (found.types if found else DEFAULTS)[kind]
+    instance = words.instance_type or (DEFAULTS | (found.types if found else {}))[kind]
     machine = prices.machine(instance)
-    guess = estimate(config, words.stage, machine, load_rates(machine.cpu))
+    guess = estimate(config, words.stage, machine, load_rates(machine.cpu), words.rate)
+    if guess.hours is None and words.stage in LEARNS and words.max_hours is None:
+        raise UserError(f"{guess.basis}, or how long it may take, --max-hours N")
     extras = words.extras if words.extras is not None else "gpu" if kind == "gpu" else ""
     job = Job(words.stage, run, kind, instance, words.spot, longest(guess, words.max_hours), extras,
               other_runs(config, words.stage))
@@ -112,7 +114,8 @@ def _would_launch(words: Words, job: Job, source: Source) -> Lines:
             {"project": words.project, "run": job.run, "stage": job.stage}.items()]
     yield f"would upload s3://BUCKET/{source.bundle} and s3://BUCKET/{source.config}"
     yield "would call RunInstances with"
-    yield json.dumps(request(job, f"{job.kind} template of the stack", "(below)", tags), indent=2)
+    template = f"{job.template} template of the stack"
+    yield json.dumps(request(job, template, "(below)", tags), indent=2)
     yield f"with {DISK_GIB} GiB of encrypted disk, and this user data:"
     yield from (f"  {line}" for line in script.splitlines())
 

@@ -64,10 +64,10 @@ def _minari(name: str) -> Iterator[tuple[str, Arrays]]:
 
 def _episodes(place: str, arrays: Arrays, game: Game) -> Iterator[Arrays]:
     """What one file holds, checked, cut into episodes, as V's frames and C's numbers."""
-    arrays = {"truncated": np.zeros(len(arrays.get("rewards", ())), bool), **arrays}
     if missing := [name for name in ARRAYS if name not in arrays]:
         raise _unfit(place, f"there is no array {missing[0]} (it has {', '.join(arrays)})")
     frames, rewards = arrays["frames"], arrays["rewards"]
+    arrays = {"truncated": np.zeros(rewards.shape[:1], bool), **arrays}
     lengths = {name: len(arrays[name]) if arrays[name].ndim else 0
                for name in (*ARRAYS, "truncated")}
     if len(set(lengths.values())) > 1 or not len(rewards):
@@ -75,6 +75,10 @@ def _episodes(place: str, arrays: Arrays, game: Game) -> Iterator[Arrays]:
                      + ", ".join(f"{name} {length}" for name, length in lengths.items()))
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
         raise _unfit(place, f"frames are {frames.shape} {frames.dtype}, not (T, H, W, 3) uint8")
+    if words := [name for name in (*ARRAYS, "truncated") if arrays[name].dtype.kind not in "biuf"]:
+        raise _unfit(place, f"{words[0]} are {arrays[words[0]].dtype}, not numbers")
+    if rewards.ndim > 1 or arrays["terminated"].ndim > 1 or arrays["truncated"].ndim > 1:
+        raise _unfit(place, "rewards, terminated and truncated need one number a step")
     actions = _numbers(place, arrays["actions"], game)
     if not np.isfinite(np.asarray(rewards, float)).all():
         raise _unfit(place, "a reward is no number")

@@ -11,6 +11,7 @@ import gymnasium
 import numpy as np
 
 from worldmodels_repro.envs.changed import PICTURES, Change
+from worldmodels_repro.envs.guard import Guard
 from worldmodels_repro.errors import UserError, did_you_mean
 from worldmodels_repro.frame import FRAME, SIDE
 
@@ -60,6 +61,8 @@ class Game:
             nothing of that kind.
         keys: what each key adds to the action of a person who plays; none, and nobody can.
         fps: steps a second for those who watch or play.
+        own: where the game is a user's, ``path/to/file.py:NAME``: its environments are guarded.
+        hang_after: seconds after which a call of a user's game counts as hung; 0 never.
     """
 
     name: str
@@ -88,6 +91,8 @@ class Game:
     max_steps: int = 1000
     keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     fps: int = 50
+    own: str = ""
+    hang_after: float = 300.0
 
     @property
     def title(self) -> str:
@@ -150,8 +155,11 @@ class Game:
         """An environment of frames whose episodes end by ``max_steps``.
 
         Raises:
-            UserError: it can't be played with what is installed.
+            UserError: it can't be played with what is installed, or is a user's own and unfit.
         """
+        return self._guarded(lambda: self._frames(renderer, render_mode), frames=True)
+
+    def _frames(self, renderer: Renderer, render_mode: str | None) -> Frames:
         self.require(renderer)
         if renderer == "fast" and self.fast_id is not None:
             return gymnasium.make(self.fast_id, disable_env_checker=True, render_mode=render_mode)
@@ -160,12 +168,24 @@ class Game:
         return self.frames(self._judge(render_mode))
 
     def make_states(self, render_mode: str | None = None) -> gymnasium.Env[np.ndarray, np.ndarray]:
-        """The judge's environment of states (S,) float32 and actions (A,); nothing is rendered."""
+        """The judge's environment of states (S,) float32 and actions (A,); nothing is rendered.
+
+        Raises:
+            UserError: it is a user's own and unfit.
+        """
+        return self._guarded(lambda: self._states(render_mode), frames=False)
+
+    def _states(self, render_mode: str | None) -> gymnasium.Env[np.ndarray, np.ndarray]:
         env = self._judge(render_mode)
         seen = Seen(env, lambda state: np.asarray(state, np.float32),
                     (lambda action: action) if self.ranges else np.argmax)
         seen.observation_space = env.observation_space
         return seen
+
+    def _guarded(self, make: Callable[[], Frames], frames: bool) -> Frames:
+        if not self.own:
+            return make()
+        return Guard(make, self.own, self.hang_after, frames, self.state)
 
     def _judge(self, render_mode: str | None) -> gymnasium.Env[Any, Any]:
         told = {"render_mode": render_mode, **self.settings}

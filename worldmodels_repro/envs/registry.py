@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -20,7 +21,7 @@ from worldmodels_repro.envs import (
 )
 from worldmodels_repro.envs.game import Frames, Game, Renderer, Seen, of_choices
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.plugins import named
+from worldmodels_repro.plugins import is_plugin, named
 
 
 def _require_gymnasium(renderer: Renderer) -> None:
@@ -130,5 +131,6 @@ def game_named(name: str) -> Game:
     """
     changed_one = re.fullmatch(r"(.+)\+(\w+)", name)
     if changed_one is None:
-        return named(name, GAMES, "game", Game)
+        game = named(name, GAMES, "game", Game)
+        return replace(game, own=name) if is_plugin(name) else game
     return game_named(changed_one[1]).with_change(changed_one[2])

@@ -93,7 +93,8 @@ class Players:
     """
 
     def __init__(self, spec: WorldSpec, workers: int, chunk: int, hang_after: float = 0.0):
-        self._pool: Pool[Chunk, Played] = Pool(spec, workers, hang_after)
+        own = game_named(spec.body.game).own if spec.dream is None else ""
+        self._pool: Pool[Chunk, Played] = Pool(spec, workers, hang_after, own)
         self._chunk = chunk
 
     def play(self, controllers: np.ndarray, driver: np.ndarray, seeds: list[int],

@@ -74,8 +74,15 @@ def save_weights(path: Path, model: Any) -> None:
 
 
 def load_weights(path: Path) -> Arrays:
-    """Read named weights as float32, whatever precision they were kept in."""
-    return {name: array.astype(np.float32) for name, array in load_npz(path).items()}
+    """Read named weights as float32, whatever precision they were kept in.
+
+    Raises:
+        UserError: the file is missing or damaged, or holds something else.
+    """
+    arrays = load_npz(path)
+    if any(array.dtype.kind not in "biuf" for array in arrays.values()):
+        raise UserError(f"{path} holds no weights: remove it and run its stage again")
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
 def as_halves(array: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def run(stage_run: Run) -> None:
         seeds = waiting("random", settings.random_episodes)
         if seeds:
             with Pool(partial(PlaysRandomly, name), config.evolve.workers,
-                      config.evolve.hang_after) as pool:
+                      config.evolve.hang_after, game.own) as pool:
                 for seed, (score, steps) in zip(seeds, pool.map(seeds), strict=True):
                     keep("random", seed, score, steps)
     rows = {player: [row for row in played if row["player"] == player]

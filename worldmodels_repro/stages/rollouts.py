@@ -117,7 +117,7 @@ def run(stage_run: Run) -> None:
     waiting = [episode for episode in episodes if episode.name not in done]
     with (Progress("rollouts", len(done) + len(waiting), "episodes", len(done)) as progress,
           Pool(collection, stage_run.config.evolve.workers,
-               stage_run.config.evolve.hang_after) as pool):
+               stage_run.config.evolve.hang_after, game.own) as pool):
         for played in pool.map(waiting):
             append_json_line(manifest, played | stamp)
             stage_run.checkpoint("rollouts", every=MIRRORED)

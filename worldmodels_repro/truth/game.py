@@ -7,11 +7,9 @@ its own (:func:`inspect`), whose parent says what became of it.
 from __future__ import annotations
 
 import itertools
-import math
 import multiprocessing
 import time
-import traceback
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
@@ -19,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from worldmodels_repro.envs.game import Frames, Game
+from worldmodels_repro.envs.guard import UnfitError, told
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.frame import FRAME
 from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import UniformlyRandom
 from worldmodels_repro.policies.registry import policy_named
@@ -84,10 +82,6 @@ class Findings:
     def episodes(self) -> list[Episode]:
         """All of them."""
         return [episode for episodes in self.played.values() for episode in episodes]
-
-
-class _Unfit(Exception):  # noqa: N818 - no error of the program's
-    """What the game did wrong, in a line."""
 
 
 def inspect(spec: str, episodes: int, seconds: float, patience: float) -> Findings:
@@ -155,61 +149,39 @@ def look(spec: str, episodes: int, seconds: float, pulse: Any = None) -> Finding
     Raises:
         UserError: there is no such game.
     """
-    findings, game = Findings(), game_named(spec)
+    findings, game = Findings(), replace(game_named(spec), own=spec)
     game.require("fast")
     try:
         _play(game, findings, [0, 0] if pulse is None else pulse, episodes, seconds)
+    except UnfitError as unfit:
+        findings.problems.append(unfit.what)
     except UserError:
         raise
-    except _Unfit as unfit:
-        findings.problems.append(str(unfit))
     except Exception as error:  # the game's own: whatever it is, it is what the user must hear
-        findings.problems.append(f"it raises {_told(error)}")
+        findings.problems.append(f"it raises {told(error)}")
     return findings
 
 
-def _told(error: Exception) -> str:
-    """An error in one line, with the last line of code outside of libraries."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "site-packages" not in frame.filename
-           and "worldmodels_repro" not in frame.filename]
-    at = (own or frames)[-1]
-    text = str(error).splitlines()[0] if str(error) else ""
-    reason = f"{type(error).__name__} ({text})" if text else type(error).__name__
-    return f"{reason} in {at.filename}, line {at.lineno}"
-
-
-class _Checked:
-    """An environment of frames whose every answer is looked at."""
+class _Counted:
+    """An environment of frames whose calls are counted, for who watches."""
 
     def __init__(self, env: Frames, pulse: Any):
         self._env, self._pulse = env, pulse
 
     def reset(self, seed: int) -> np.ndarray:
         self._pulse[1] += 1
-        return self._frame(self._env.reset(seed=seed)[0], "reset")
+        return self._env.reset(seed=seed)[0].copy()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
         self._pulse[1] += 1
-        frame, gained, terminated, truncated, _ = self._env.step(action)
-        reward = float(gained)
-        if not math.isfinite(reward):
-            raise _Unfit(f"a reward is {reward}: each must be a number")
-        return self._frame(frame, "step"), reward, bool(terminated), bool(truncated)
+        frame, reward, terminated, truncated, _ = self._env.step(action)
+        return frame.copy(), float(reward), terminated, truncated
 
     def render(self) -> np.ndarray:
         return np.asarray(self._env.render(), np.uint8)
 
     def close(self) -> None:
         self._env.close()
-
-    @staticmethod
-    def _frame(frame: Any, call: str) -> np.ndarray:
-        shape, kind = getattr(frame, "shape", None), getattr(frame, "dtype", type(frame).__name__)
-        if shape != FRAME or kind != np.uint8:
-            raise _Unfit(f"{call}() shows V {shape} {kind}, and a frame is {FRAME} uint8: end the "
-                         "game's `frames` with resized(picture)")
-        return np.array(frame)
 
 
 def _policies(game: Game) -> dict[str, Policy]:
@@ -220,7 +192,7 @@ def _policies(game: Game) -> dict[str, Policy]:
 
 
 def _play(game: Game, findings: Findings, pulse: Any, episodes: int, seconds: float) -> None:
-    env = _Checked(game.make("fast"), pulse)
+    env = _Counted(game.make("fast"), pulse)
     _same_again(game, env, findings, pulse)
     begun = time.monotonic()
     acting = resetting = 0.0
@@ -268,7 +240,7 @@ def _changed(frame: np.ndarray, seen: np.ndarray) -> int:
     return int((apart.max(axis=-1) > LEVELS).sum())
 
 
-def _trace(env: _Checked, seed: int, actions: np.ndarray) -> list[Any]:
+def _trace(env: _Counted, seed: int, actions: np.ndarray) -> list[Any]:
     """Frames, rewards and endings of up to AGAIN steps with these actions, (AGAIN, A)."""
     trace: list[Any] = [env.reset(seed)]
     for action in actions:
@@ -283,13 +255,13 @@ def _alike(one: list[Any], other: list[Any]) -> bool:
     return len(one) == len(other) and all(map(np.array_equal, one, other))
 
 
-def _same_again(game: Game, env: _Checked, findings: Findings, pulse: Any) -> None:
+def _same_again(game: Game, env: _Counted, findings: Findings, pulse: Any) -> None:
     """The same seed and actions twice; the same seed with other actions; another seed."""
     rng = np.random.default_rng(0)
     actions = np.stack([game.random_action(rng) for _ in range(AGAIN)])
     first = _trace(env, 1, actions)
     again = _trace(env, 1, actions)
-    fresh = _Checked(game.make("fast"), pulse)
+    fresh = _Counted(game.make("fast"), pulse)
     afresh = _trace(fresh, 1, actions)
     fresh.close()
     if not (_alike(first, again) and _alike(first, afresh)):
@@ -307,7 +279,7 @@ def _same_again(game: Game, env: _Checked, findings: Findings, pulse: Any) -> No
 def _moments(game: Game, policy: Policy, pulse: Any,
              steps: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """What the game renders beside what V sees of it, from start to end of an episode."""
-    env = _Checked(game.make("original", render_mode="rgb_array"), pulse)
+    env = _Counted(game.make("original", render_mode="rgb_array"), pulse)
     seed, moments = episode_seed(0, "rollouts", 2, 0), []
     policy.reset(0, seed, 0)
     frame = env.reset(seed)

@@ -16,14 +16,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print them as JSON")
     parser.add_argument("--prices", action="store_true",
                         help="and what they cost, or would have, on rented machines")
+    parser.add_argument("--card", action="store_true", help="write them as a model card, the run "
+                        "folder's README.md, in place of printing")
 
 
-def run(stage_run: Run, json: bool = False, prices: bool = False) -> None:
+def run(stage_run: Run, json: bool = False, prices: bool = False, card: bool = False) -> None:
     """Print the results table, what stages and scores took, the figures, and prices if asked for.
 
     Raises:
         UserError: the run has no evaluation.
     """
+    if card:
+        from worldmodels_repro.report import card as model_card
+
+        print(f"{model_card.write(stage_run)}: what the agent is, its scores, its limits")
+        return
     print(_as_json(stage_run, prices) if json else _as_text(stage_run, prices))
 
 

@@ -100,6 +100,8 @@ def load_starts(run: Path) -> Arrays:
             raise UserError(f"{latents} holds no episode to start a dream from: type "
                             f"worldmodels latents --run {run}")
         starts = first_posteriors(load_episode(latents, name, LATENTS) for name in names)
+    if starts["mu"].ndim != 2 or starts["mu"].shape != starts["logvar"].shape:
+        raise UserError(f"{kept} holds no posteriors of first frames: restore it, or train M again")
     return {name: array.astype(np.float32) for name, array in starts.items()}
 
 

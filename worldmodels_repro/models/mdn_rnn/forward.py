@@ -139,8 +139,14 @@ def load_mdn_rnn(run: Path, settings: Memory, z: int, actions: int) -> MdnRnn:
     """
     path = run / "memory" / "weights.npz"
     weights = load_weights(path)
-    inputs = z + actions + settings.restart_input
-    if "lstm/kernel" not in weights or len(weights["lstm/kernel"]) != inputs:
+    inputs, units = z + actions + settings.restart_input, settings.units
+    head = Head(z=z, mixtures=settings.mixtures, done=settings.done, reward=settings.reward)
+    shapes = {"lstm/kernel": (inputs, 4 * units), "lstm/recurrent_kernel": (units, 4 * units),
+              "lstm/bias": (4 * units,)}
+    if "mdn/kernel" in weights or "mdn/bias" in weights:  # for dreams
+        shapes |= {"mdn/kernel": (units, head.outputs), "mdn/bias": (head.outputs,)}
+    if any(name not in weights or weights[name].shape != shape
+           for name, shape in shapes.items()):
         raise UserError(f"{path} is no M of {z} latents and {actions} actions: use the config it "
                         "was trained with")
     return MdnRnn(weights=weights, z=z, done=settings.done, reward=settings.reward,

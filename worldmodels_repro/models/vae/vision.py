@@ -57,10 +57,16 @@ def load_vision(run: Path, layers: str = "paper") -> Vision:
     """
     path = run / "vae" / "weights.npz"
     vision = Vision(load_weights(path), layers_named(layers))
-    if "encoder/mu/bias" not in vision.weights:
+    bias = vision.weights.get("encoder/mu/bias")
+    if bias is None or bias.ndim != 1:
         raise UserError(f"{path} holds no V: restore it, or train V again under another --run")
     for name, shape in vision.layers.shapes(vision.size).items():
-        if name in vision.weights and vision.weights[name].shape != shape:
+        if name not in vision.weights:
+            if name.startswith("decoder/") and "decoder/dense/kernel" not in vision.weights:
+                continue  # kept without what draws pictures, as some committed runs are
+            raise UserError(f"{path} holds no {name}: restore it, or train V again under another "
+                            "--run")
+        if vision.weights[name].shape != shape:
             raise UserError(f"{path} holds {vision.weights[name].shape} for {name}, and "
                             f"vae.layers={layers} is {shape}: use the config it was trained with")
     return vision
