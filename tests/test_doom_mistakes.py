@@ -24,6 +24,7 @@ from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.vae.programs import Encoder
 from worldmodels_repro.models.vae.vision import Vision
 from worldmodels_repro.policies.agent import Controllers
+from worldmodels_repro.records import ManifestLine
 from worldmodels_repro.report.held_out import Mixture
 from worldmodels_repro.run import Run
 from worldmodels_repro.sections import Memory, Rollouts
@@ -73,9 +74,10 @@ def clockwork(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _collect(folder: Path, seeds: list[int], max_steps: int = 2100,
-             min_steps: int = 1) -> list[dict[str, Any]]:
+             min_steps: int = 1) -> list[ManifestLine]:
     settings = Rollouts(policies={"held": 1}, max_steps=max_steps, min_steps=min_steps)
-    collects = rollouts.Collection(folder=folder, game="take_cover", settings=settings, agents=[])()
+    gathering = rollouts.Gathering(game="take_cover", settings=settings, agents=[])
+    collects = rollouts.Collects(gathering, folder)
     return [collects(rollouts.Episode("held", seed, seed)) for seed in seeds]
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -18,6 +19,7 @@ import worldmodels_repro.envs  # noqa: F401 - registers the environments
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
 from worldmodels_repro.data.clips import Clips, shrunk
+from worldmodels_repro.data.fresh import Fresh
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.envs.small import white_place
@@ -322,6 +324,60 @@ def test_training_goes_on_to_the_bit(runs: Path) -> None:
             np.testing.assert_array_equal(ours[key], array, err_msg=f"{name} {key}")
 
 
+FRESH = [word for setting in ("forward.fresh=4", "forward.renew=2", "rollouts.min_steps=8")
+         for word in ("--set", setting)]
+
+
+def test_fresh_episodes_are_the_rounds_own() -> None:
+    """The newest few of a stream, which ones by the round's number alone; played ahead of time."""
+    asked: list[range] = []
+
+    class Played:
+        def map(self, numbers: range) -> Iterator[Arrays | None]:
+            asked.append(numbers)
+            return iter([{"number": np.array(k)} if k != 3 else None for k in numbers])
+
+    def numbers(fresh: Fresh, number: int) -> list[int]:
+        return [int(episode["number"]) for episode in fresh.of_round(number)]
+
+    fresh = Fresh(cast(Any, Played()), size=4, renew=2, rounds=3)
+    assert numbers(fresh, 0) == [0, 1, 2]  # 3 is too short
+    assert asked == [range(4), range(4, 6)]
+    assert numbers(fresh, 0) == [0, 1, 2]
+    assert numbers(fresh, 1) == [2, 4, 5]
+    assert numbers(fresh, 2) == [4, 5, 6, 7]
+    assert asked[2:] == [range(6, 8)]  # none for a round that never comes
+    later = Fresh(cast(Any, Played()), size=4, renew=2, rounds=3)
+    assert numbers(later, 1) == [2, 4, 5] and numbers(later, 2) == [4, 5, 6, 7]
+    with pytest.raises(ValueError, match="round 4"):
+        later.of_round(4)
+
+
+def test_fresh_episodes_take_the_place_of_rollouts(tmp_path: Path) -> None:
+    """To the bit as well, whoever is interrupted; and what is held out can be drawn."""
+    from worldmodels_repro.report.forward import forward_frames
+    from worldmodels_repro.run import Run
+
+    def train(name: str, *more: str) -> Path:
+        assert main(["forward", "--config", "forward/pong_rnn_dense", "--run",
+                     str(tmp_path / name), *TINY, *FRESH, *more]) == 0
+        return tmp_path / name / "forward"
+
+    whole = train("whole", "--set", "forward.steps=5")
+    train("half", "--set", "forward.steps=3")  # in the middle of a round
+    half = train("half", "--set", "forward.steps=5")
+    assert not (tmp_path / "half" / "rollouts").exists()
+    ours, theirs = (load_npz(folder / "training.npz") for folder in (half, whole))
+    for key, array in theirs.items():
+        np.testing.assert_array_equal(ours[key], array, err_msg=key)
+    facts = load_json(half / "stage.json", dict)["facts"]
+    assert facts["training_episodes"] == 4 + 2 * 2 and len(facts["held_out_episodes"]) == 1
+    table = forward_frames(Run(tmp_path / "half", load_config(tmp_path / "half" / "config.yaml")))
+    assert len(table["titles"]) > 1
+    stored = refused(command("forward", "--run", tmp_path / "half", "--set", "forward.fresh=null"))
+    assert "rollouts" in stored
+
+
 def test_a_network_is_an_environment(runs: Path) -> None:
     run = runs / "pong_rnn_dense"
     env = gymnasium.make("worldmodels/Forward-v0", run=run, render_mode="rgb_array")
@@ -422,6 +478,11 @@ def test_a_network_of_another_game(runs: Path) -> None:
     (["--config", "forward/pong_rnn_dense", "--set", "forward.dropout=0.5"], "does nothing"),
     (["--config", "forward/pong_rnn_dense", "--set", "forward.context=4"], "forward.context"),
     (["--config", "forward/pong_rnn_dense"], "rollouts"),
+    (["--config", "forward/pong_rnn_dense", "--set", "forward.fresh=8"], "forward.renew=64"),
+    (["--config", "forward/pong_rnn_dense", "--set", "forward.fresh=99", "--set",
+      "rollouts.keep=logs/x"], "rollouts.keep=null"),
+    (["--config", "forward/pong_rnn_dense", "--set", "forward.fresh=99", "--set",
+      "rollouts.max_steps=3", "--set", "rollouts.min_steps=1"], "raise rollouts.max_steps"),
 ])
 def test_wrong_settings(tmp_path: Path, words: list[str], said: str) -> None:
     assert said in refused(command("forward", "--run", tmp_path / "run", *words))

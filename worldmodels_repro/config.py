@@ -84,6 +84,16 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _fresh_episodes_are_played(self) -> Config:
+        rollouts = self.rollouts
+        if self.forward.fresh is not None and (rollouts.keep or rollouts.recorded
+                                               or not any(rollouts.policies.values())):
+            raise ValueError("forward.fresh is of episodes that are played: ask for some in "
+                             "rollouts.policies, and set rollouts.keep=null and "
+                             "rollouts.recorded=null")
+        return self
+
+    @model_validator(mode="after")
     def _dreams_mean_something(self) -> Config:
         if "dream" in self.evolve.worlds or self.evolve.sift > 1:
             if not (self.memory.done or self.memory.reward):

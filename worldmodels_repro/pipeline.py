@@ -30,6 +30,8 @@ class Stage:
         starts: stages whose folders it takes from another run that it is told to start from.
         hardware: the kind of machine it is rented; none for stages that run where you are.
         extra: the extra of this package that it needs; none for what every install can do.
+        itself: whether, in a run of this config, it does the work of the stages that it needs:
+            their settings count as before, their folders don't.
         belongs: whether a run of this config has it; by default every run does. One that none has
             is asked for by its verb alone.
         formerly: names that its folder had in earlier versions.
@@ -46,6 +48,7 @@ class Stage:
     starts: tuple[str, ...] = ()
     hardware: Literal["cores", "gpu"] | None = None
     extra: str | None = None
+    itself: Callable[[Any], bool] = lambda config: False
     belongs: Callable[[Any], bool] = lambda config: True
     formerly: tuple[str, ...] = ()
 
@@ -128,7 +131,9 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           sections=("forward",), needs=("rollouts",), reads=("rollouts",),
           writes=("weights.npz", "programs.npz", "contexts.npz", "history.csv"),
           spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
-          starts=("forward",), extra="train", belongs=lambda config: False),
+          starts=("forward",), extra="train",
+          itself=lambda config: config.forward.fresh is not None,
+          belongs=lambda config: False),
 )}
 
 

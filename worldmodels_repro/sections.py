@@ -265,6 +265,11 @@ class Forward(Section):
     """Weight of these in the loss, beside the mean cross-entropy of a pixel's colour."""
     steps: Positive = Field(default=50_000, json_schema_extra=MORE)
     """Gradient steps."""
+    fresh: Positive | None = None
+    """Learn from so many episodes at a time that workers play meanwhile, in place of stored ones;
+    rollouts says how, and rollouts.policies in which proportion who (None: from stored ones)."""
+    renew: Positive = 64
+    """fresh: how many of them give way to newer ones at each validation."""
     batch: Positive = 32
     """Windows a step."""
     sequence: Positive = 64
@@ -290,6 +295,9 @@ class Forward(Section):
         if self.dropout and self.network not in ("frame_transform", "spatial_transformer"):
             raise ValueError(f"forward.dropout does nothing in {self.network}: set it to 0.0, or "
                              "take frame_transform or spatial_transformer")
+        if self.fresh is not None and self.renew > self.fresh:
+            raise ValueError(f"forward.renew={self.renew} is more than there are: set it to "
+                             f"forward.fresh={self.fresh} or less")
         if self.outcome_weight != 1e-3 and not self.outcomes:
             raise ValueError("forward.outcome_weight does nothing without outcomes: set "
                              "forward.outcomes=true, or forward.outcome_weight=0.001")

@@ -20,7 +20,7 @@ def forward_frames(run: Run) -> FrameRows:
     """The longest episode that training held out, and the network from that one's beginning on.
 
     Raises:
-        UserError: there is no network, or none of the rollouts that it was not trained on.
+        UserError: there is no network, or none of the episodes that it was not trained on.
     """
     folder = run.folder("forward")
     needed(folder / "programs.npz", "forward")
@@ -29,7 +29,8 @@ def forward_frames(run: Run) -> FrameRows:
     if not names:
         raise UserError(f"{folder} does not say which episodes were held out: let the stage "
                         "'forward' finish")
-    rollouts, kept = run.folder("rollouts"), load_npz(folder / "contexts.npz")
+    own, kept = folder / "held_out", load_npz(folder / "contexts.npz")
+    rollouts = own if own.exists() else run.folder("rollouts")
     names = names[:len(kept["frames"])]
     number, episode = max(((number, load_episode(rollouts, name))
                            for number, name in enumerate(names)),
