@@ -95,6 +95,8 @@ def test_shorter_episodes_are_padded_and_masked() -> None:
     assert sorted(targets["valid"].sum(axis=1)) == [3, 8, 10]
     # Each step from the context's last frame on once; the last one of each has no next frame.
     assert targets["next_valid"].sum() == (18 - 1) + (3 - 1)
+    same = Clips(episodes[1:], context=3, steps=10, longest=20)  # whatever episodes there are
+    assert same.batch(1, np.random.default_rng(0))[0]["actions"].shape == (1, 10, 2)
 
 
 def test_frames_are_halved_by_their_means() -> None:
@@ -353,7 +355,8 @@ def test_fresh_episodes_are_the_rounds_own() -> None:
         later.of_round(4)
 
 
-def test_fresh_episodes_take_the_place_of_rollouts(tmp_path: Path) -> None:
+def test_fresh_episodes_take_the_place_of_rollouts(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """To the bit as well, whoever is interrupted; and what is held out can be drawn."""
     from worldmodels_repro.report.forward import forward_frames
     from worldmodels_repro.run import Run
@@ -374,8 +377,8 @@ def test_fresh_episodes_take_the_place_of_rollouts(tmp_path: Path) -> None:
     assert facts["training_episodes"] == 4 + 2 * 2 and len(facts["held_out_episodes"]) == 1
     table = forward_frames(Run(tmp_path / "half", load_config(tmp_path / "half" / "config.yaml")))
     assert len(table["titles"]) > 1
-    stored = refused(command("forward", "--run", tmp_path / "half", "--set", "forward.fresh=null"))
-    assert "rollouts" in stored
+    assert main(["forward", "--run", str(tmp_path / "half"), "--set", "forward.fresh=null"]) == 2
+    assert "rollouts" in capsys.readouterr().err
 
 
 def test_a_network_is_an_environment(runs: Path) -> None:
