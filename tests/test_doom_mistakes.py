@@ -36,6 +36,7 @@ from worldmodels_repro.worlds import real
 from worldmodels_repro.worlds.agent import Body, Senses
 from worldmodels_repro.worlds.dream import Dream, DreamWorld
 from worldmodels_repro.worlds.episodes import play
+from worldmodels_repro.worlds.frames import FramesWorld
 
 DOOM_CONFIG = Path(__file__).parents[1] / "configs" / "doom.yaml"
 RNG = np.random.default_rng(0)
@@ -154,7 +155,7 @@ def test_a_world_ends_with_the_game_and_shows_no_black_frame(
     """Mistakes 8, 9, where C lives."""
     spy, body = _Spy(monkeypatch), _body()
     seeds = [1009, 2004, 3015, 4001, 5006]
-    world = real.RealWorld(body, 2, "fast")
+    world = real.RealWorld(body, FramesWorld(game_named(body.game), 2, "fast"))
     drivers = Controllers(body, np.zeros((5, body.shape.weights), np.float32), 2)
     played = play(world, drivers, seeds, 12)
     np.testing.assert_array_equal(played.steps, [9, 4, 12, 1, 6])

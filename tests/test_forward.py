@@ -11,6 +11,7 @@ from typing import Any, cast
 import gymnasium
 import numpy as np
 import pytest
+from conftest import TINY as TINY_CONFIG
 from conftest import command, picture, refused
 from gymnasium.utils.env_checker import check_env
 from PIL import Image
@@ -28,8 +29,10 @@ from worldmodels_repro.models.contracts import Context, Predicted
 from worldmodels_repro.models.forward.predictor import FrameNetwork, load_frame_network
 from worldmodels_repro.models.weights import weights_of
 from worldmodels_repro.presets import presets
+from worldmodels_repro.records import LearningEpisode
+from worldmodels_repro.run import stages_of
 from worldmodels_repro.sections import Forward
-from worldmodels_repro.storage import Arrays, load_csv, load_json, load_npz
+from worldmodels_repro.storage import Arrays, load_csv, load_json, load_json_lines, load_npz
 from worldmodels_repro.truth.horizons import HeldOut, bench
 from worldmodels_repro.worlds.forward_env import ForwardEnv
 
@@ -394,6 +397,46 @@ def test_a_network_is_an_environment(runs: Path) -> None:
     np.testing.assert_array_equal(picture(env), after)
 
 
+def test_dqn_learns_inside_a_network(runs: Path) -> None:
+    """Pong learnt in frames that are predicted, the policy chosen and judged in Pong."""
+    run = runs / "inside"
+    words = ["--config", "forward/inside", "--run", str(run), *TINY, *(
+        word for setting in (
+            "evolve.select=real", "learn.steps=40", "learn.delay=20", "learn.every=20",
+            "learn.evaluate_every=40", "learn.evaluate_rollouts=1", "learn.layers=[8]",
+            "frames.layers=strided_1", "evaluate.episodes=2", "evaluate.random_episodes=0")
+        for word in ("--set", setting))]
+    assert stages_of(load_config("forward/inside")) == ["rollouts", "forward", "learn", "evaluate",
+                                                        "figures"]
+    assert stages_of(load_config("forward/inside", ["forward.fresh=64"]))[0] == "forward"
+    assert "'learn' needs 'forward' first" in refused(command("learn", *words))
+    _train(runs, "pong_rnn_deconv", "inside")
+    assert main(["learn", *words]) == 0
+    assert load_json(run / "learn" / "agent.json", dict)["world"] == "forward"
+    steps = [row["steps"] for row in load_json_lines(run / "learn" / "episodes.jsonl",
+                                                     LearningEpisode)]
+    assert sum(steps) >= 40
+    assert main(["evaluate", *words]) == 0
+    judged = load_json(run / "evaluate" / "evaluation.json", dict)
+    assert judged["unmodified"] and judged["results"]["agent"]["episodes"] == 2
+
+
+@pytest.mark.slow
+def test_c_evolves_inside_a_network(tiny_run: Path, tmp_path: Path) -> None:
+    """V and M look at predicted frames as at the game's; the game may choose the agent."""
+    run = tmp_path / "run"
+    run.mkdir()
+    for stage in ("rollouts", "vae", "latents", "memory"):
+        (run / stage).symlink_to(tiny_run / stage, target_is_directory=True)
+    words = ["--config", str(TINY_CONFIG), "--run", str(run), *TINY[4:], "--set",
+             "forward.validation=0.5", "--set", "evolve.world=forward", "--set",
+             "evolve.select=real"]
+    for verb in ("forward", "evolve"):
+        assert main([verb, *words]) == 0
+    origin = load_json(run / "evolve" / "agent.json", dict)
+    assert (origin["world"], origin["chosen_in"]) == ("forward", "real")
+
+
 @pytest.mark.parametrize("config", ["pong_rnn_dense", "cube_crash_assets"])
 def test_playing_shows_true_predicted_and_difference(runs: Path, tmp_path: Path,
                                                      config: str) -> None:
@@ -481,6 +524,9 @@ def test_a_network_of_another_game(runs: Path) -> None:
     (["--config", "forward/pong_rnn_dense", "--set", "forward.dropout=0.5"], "does nothing"),
     (["--config", "forward/pong_rnn_dense", "--set", "forward.context=4"], "forward.context"),
     (["--config", "forward/pong_rnn_dense"], "rollouts"),
+    (["--config", "forward/inside", "--set", "forward.outcomes=false"], "forward.outcomes=true"),
+    (["--config", "forward/inside", "--set", "controller.inputs=[o]"], "own state is not in"),
+    (["--config", "forward/inside", "--set", "evolve.sift=2"], "evolve.world=real"),
     (["--config", "forward/pong_rnn_dense", "--set", "forward.fresh=8"], "forward.renew=64"),
     (["--config", "forward/pong_rnn_dense", "--set", "forward.fresh=99", "--set",
       "rollouts.keep=logs/x"], "rollouts.keep=null"),

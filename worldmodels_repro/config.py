@@ -118,6 +118,13 @@ class Config(Section):
             what = "a game's own state is" if self.controller.inputs == ("o",) else "frames are"
             raise ValueError(f"{what} not in M's dream: set evolve.world=real, or "
                              "controller.inputs=[z,h]")
+        if "forward" in self.evolve.worlds:
+            if self.controller.inputs == ("o",):
+                raise ValueError("a game's own state is not in frames that a network predicts: set "
+                                 "evolve.world=real, or controller.inputs to [f] or [z,h]")
+            if not self.forward.outcomes:
+                raise ValueError("to evolve in frames that a network predicts, it needs rewards "
+                                 "and endings: set forward.outcomes=true, and train it anew")
         if self.controller.inputs == ("o",) and self.evaluate.changed:
             raise ValueError("evaluate.changed is of what V sees, and C sees the game's own state: "
                              "set evaluate.changed=null")

@@ -77,6 +77,10 @@ def _sees(config: Any) -> bool:
     return bool(config.controller.sees_v)
 
 
+def _foresees(config: Any) -> bool:
+    return "forward" in config.evolve.worlds
+
+
 def _pretrains(config: Any) -> bool:
     return bool(config.pretrain.networks)
 
@@ -86,7 +90,8 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           sections=("game", "seed", "rollouts"), writes=("manifest.jsonl",),
           spent={"episodes": "episodes", "frames": "steps of the game"},
           starts=("vae", "memory", "evolve"), hardware="cores",
-          belongs=lambda config: _sees(config) or _pretrains(config)),
+          belongs=lambda config: _sees(config) or _pretrains(config) or (
+              _foresees(config) and config.forward.fresh is None)),
     Stage(2, "vae", "train V on their frames",
           sections=("vae",), needs=("rollouts",), reads=("rollouts",),
           writes=("weights.npz", "history.csv", "reconstructions.npz"),
@@ -104,16 +109,25 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           writes=("weights.npz", "starts.npz", "history.csv"),
           spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
           starts=("memory",), hardware="gpu", extra="train", belongs=_sees),
+    Stage(4, "forward", "train a network that predicts frames",
+          sections=("forward",), needs=("rollouts",), reads=("rollouts",),
+          writes=("weights.npz", "programs.npz", "contexts.npz", "history.csv"),
+          spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
+          starts=("forward",), extra="train",
+          itself=lambda config: config.forward.fresh is not None,
+          belongs=_foresees),
     Stage(5, "evolve", "evolve C with CMA-ES, or have PPO learn it",
           sections=("game", "seed", "controller", "evolve", "frames", "ppo"),
-          needs=("memory", "pretrain"), reads=("vae", "memory", "pretrain"),
+          needs=("memory", "pretrain", "forward"),
+          reads=("vae", "memory", "pretrain", "forward"),
           writes=("agent.npz", "agent.json", "generations.csv", "evaluations.jsonl"),
           spent={"generations": "generations", "steps": "steps"},
           starts=("vae", "memory", "evolve"), hardware="cores", extra="train",
           belongs=lambda config: config.controller.stage == "evolve"),
     Stage(5, "learn", "learn C by DQN or TD3",
           sections=("game", "seed", "controller", "evolve", "frames", "learn"),
-          needs=("memory", "pretrain"), reads=("vae", "memory", "pretrain"),
+          needs=("memory", "pretrain", "forward"),
+          reads=("vae", "memory", "pretrain", "forward"),
           writes=("agent.npz", "agent.json", "history.csv", "episodes.jsonl"),
           spent={"episodes": "episodes", "steps": "steps", "updates": "updates"},
           extra="train", belongs=lambda config: config.controller.stage == "learn"),
@@ -127,13 +141,6 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           reads=("rollouts", "vae", "pretrain", "latents", "memory", "evolve", "learn", "evaluate",
                  "forward"),
           extra="figures"),
-    Stage(8, "forward", "train a network that predicts frames",
-          sections=("forward",), needs=("rollouts",), reads=("rollouts",),
-          writes=("weights.npz", "programs.npz", "contexts.npz", "history.csv"),
-          spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
-          starts=("forward",), extra="train",
-          itself=lambda config: config.forward.fresh is not None,
-          belongs=lambda config: False),
 )}
 
 

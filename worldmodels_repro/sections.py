@@ -36,7 +36,7 @@ GameName = Annotated[str, _OneOf(
     "car_racing", "take_cover", "pong", "cube_crash", "cart_pole", "acrobot", "pendulum",
     "lunar_lander", "lunar_lander_continuous")]
 Feature = Literal["z", "h", "c", "o", "f"]
-World = Literal["real", "dream"]
+World = Literal["real", "dream", "forward"]
 TrackerName = Annotated[str, _OneOf("tensorboard", "wandb", "mlflow")]
 
 # How a key may differ from the one that artefacts were made with:
@@ -431,7 +431,8 @@ class Evolve(Section):
     """Stage 5: CMA-ES on C (appendix A.4), or PPO on it (section ppo)."""
 
     world: World = "real"
-    """Where C evolves: in the real game, or in M's dream of it (section 4)."""
+    """Where C evolves: in the real game, in M's dream of it (section 4), or, forward, in the frames
+    that a network predicts, which V or C see as they see the game's."""
     temperature: Annotated[float, Field(ge=0.01, le=10)] = 1.0
     """dream: mixture logits are divided by it, noise is scaled by its root; more is harder."""
     drawn_endings: bool = False
@@ -500,7 +501,7 @@ class Evolve(Section):
             raise ValueError("evolve.start_spread needs a run to start from and a whole "
                              "covariance: set evolve.start and evolve.diagonal=false, or "
                              "evolve.start_spread=false")
-        if self.sift > 1 and self.world == "dream":
+        if self.sift > 1 and self.world != "real":
             raise ValueError("evolve.sift is for C that evolves in the game: set "
                              "evolve.world=real, or evolve.sift=1")
         return self

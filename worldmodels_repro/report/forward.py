@@ -11,7 +11,7 @@ from worldmodels_repro.models.forward.predictor import load_frame_network
 from worldmodels_repro.run import Run, load_marker
 from worldmodels_repro.storage import load_npz, needed
 from worldmodels_repro.tables import FrameRows
-from worldmodels_repro.worlds.forward_env import shown
+from worldmodels_repro.worlds.forward import shown
 
 AHEAD = (1, 5, 10, 20, 30, 45, 60)  # steps after the context's last frame
 

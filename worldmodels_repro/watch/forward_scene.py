@@ -8,7 +8,7 @@ from worldmodels_repro.envs.game import Game
 from worldmodels_repro.models.contracts import Context
 from worldmodels_repro.models.forward.predictor import FrameNetwork
 from worldmodels_repro.worlds.episodes import Policy
-from worldmodels_repro.worlds.forward_env import shown
+from worldmodels_repro.worlds.forward import shown
 
 
 class ForwardScene:
