@@ -34,6 +34,7 @@ from worldmodels_repro.run import stages_of
 from worldmodels_repro.sections import Forward
 from worldmodels_repro.storage import Arrays, load_csv, load_json, load_json_lines, load_npz
 from worldmodels_repro.truth.horizons import HeldOut, bench
+from worldmodels_repro.worlds.forward import load_forward_dream
 from worldmodels_repro.worlds.forward_env import ForwardEnv
 
 NETWORKS = ("rnn_deconv", "rnn_dense", "frame_transform", "spatial_transformer", "assets")
@@ -462,6 +463,103 @@ def test_the_difference_is_the_absolute_one(runs: Path) -> None:
     assert apart.any()
 
 
+def test_a_state_is_moved_by_hand(runs: Path) -> None:
+    """Keys choose a number, those that matter first, move it, and let the network go on."""
+    from worldmodels_repro.watch.forward_scene import MOVE, StateScene, by_hand
+    from worldmodels_repro.watch.window import pressed
+
+    run = runs / "pong_rnn_dense"
+    dream = load_forward_dream(run, load_config(run / "config.yaml"))
+    keys, scene = by_hand(game_named("pong")), StateScene(dream, 5, None)
+
+    def press(*held: str) -> tuple[np.ndarray, np.ndarray]:
+        assert not scene.step(pressed(keys, set(held)))
+        return tuple(scene.panels().values())  # type: ignore[return-value]
+
+    first, numbers = scene.panels().values()
+    assert first.shape == (64, 64, 3) and numbers.shape == (9, 9, 3)  # 8 units, 9 states of them
+    chosen, state = scene.chosen, scene._state.copy()
+    for _ in range(40):
+        moved, _ = press("up")
+    assert scene.chosen == chosen and (moved != first).any()
+    state[0, chosen] += 40 * MOVE
+    np.testing.assert_allclose(scene._state, state, rtol=1e-4)
+    press("right")
+    other = scene.chosen
+    assert other != chosen and press("left") and scene.chosen == chosen
+    rest = [scene._order[place] for place in range(16, 72)]  # of the far layer's older states
+    assert chosen not in rest and other not in rest
+    press("space")
+    after = dream.network.predictor(1).step(state, np.zeros((1, 9), np.float32))
+    np.testing.assert_allclose(scene._state, after.state, atol=1e-4)
+
+
+def test_a_state_is_swept_where_nobody_moves_it(runs: Path) -> None:
+    from worldmodels_repro.watch.forward_scene import LAP, MOVE, StateScene
+
+    run = runs / "pong_rnn_dense"
+    scene = StateScene(load_forward_dream(run, load_config(run / "config.yaml")), 5, 2)
+    first, at = scene._state.copy(), list[float]()
+    over, swept = False, []
+    while not over:
+        swept.append(scene.chosen)
+        over = scene.step(scene.act())
+        at.append(float(scene._state[0, swept[-1]] - first[0, swept[-1]]))
+    assert swept == [swept[0]] * LAP + [swept[-1]] * LAP and swept[0] != swept[-1]
+    assert max(at) == pytest.approx(MOVE * LAP / 4, rel=1e-4)
+    assert min(at) == pytest.approx(-MOVE * LAP / 4, rel=1e-4)
+    np.testing.assert_allclose(scene._state, first, atol=1e-5)
+
+
+def test_an_asset_network_shows_its_parts(runs: Path) -> None:
+    """Parts are the pictures where their shifts have brought them; together they are the frame."""
+    from worldmodels_repro.report.forward import assets
+    from worldmodels_repro.run import Run
+    from worldmodels_repro.watch.forward_scene import PartsScene
+
+    run = _train(runs, "cube_crash_assets")
+    config = load_config(run / "config.yaml")
+    network = load_frame_network(run, config.forward, config.game)
+    kept, predictor = load_npz(run / "forward" / "contexts.npz"), network.predictor(1)
+    state = predictor.start(Context(kept["frames"][:1], kept["actions"][:1], kept["serve"][:1]))
+    for _ in range(10):  # so that the far layer's state counts
+        after = predictor.step(state, np.array([[0, 1, 0]], np.float32))
+        state = after.state
+    shifts, pictures = predictor.parts(state)
+    weights = load_npz(run / "forward" / "weights.npz")
+    hats = [np.maximum(0.0, 1.0 - np.abs(np.arange(32)[:, None] - np.arange(32) - shift))
+            for shift in shifts[0].ravel()]  # x, y of each
+    moved = np.stack([np.einsum("ij,kl,jlc->ikc", hats[2 * k + 1], hats[2 * k],
+                                weights["assets/pictures"][k]) for k in range(3)])
+    ground = weights["assets/ground"]
+    np.testing.assert_allclose(pictures[0], 1.0 / (1.0 + np.exp(-moved - ground)), atol=1e-3)
+    np.testing.assert_allclose(after.frames[0], 1.0 / (1.0 + np.exp(-moved.sum(axis=0) - ground)),
+                               atol=1e-3)
+    table = assets(Run(run, config))
+    assert list(table["rows"]) == ["frame", "network", "asset 1", "asset 2", "asset 3"]
+    scene = PartsScene(game_named("cube_crash"), network, None, 5)
+    scene.step(np.zeros(3, np.float32))
+    titles = list(scene.panels())
+    assert titles[:2] == ["the game", "predicted"] and len(titles) == 5
+    assert titles[2].startswith("asset 1: ")
+    dense = runs / "pong_rnn_dense"
+    with pytest.raises(UserError, match="network=assets"):
+        assets(Run(dense, load_config(dense / "config.yaml")))
+
+
+@pytest.mark.slow
+def test_figures_animate_assets_and_play_moves_states(runs: Path) -> None:
+    run = _train(runs, "cube_crash_assets")
+    assert main(["figures", "--run", str(run)]) == 0
+    assert (run / "figures" / "assets.png").exists()
+    with Image.open(run / "figures" / "assets.webp") as film:
+        assert film.width == 5 * 192 + 6 * 8
+    result = command("play", "--run", run, "--world", "forward", "--state", DISPLAY="",
+                     WAYLAND_DISPLAY="")
+    assert result.returncode == 0, result.stderr
+    assert len(list((run / "play").glob("state-*.webp"))) == 1
+
+
 def test_the_bench_of_runs_is_a_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = _train(runs, "pong_rnn_deconv_serve")
     out = runs / "bench.json"
@@ -540,6 +638,7 @@ def test_wrong_settings(tmp_path: Path, words: list[str], said: str) -> None:
 @pytest.mark.parametrize(("words", "said"), [
     (["bench", "logs/none"], "holds no run"), (["bench"], "--help"),
     (["play", "--run", "logs/carracing", "--world", "forward"], "'forward' writes it"),
+    (["play", "--run", "logs/carracing", "--state"], "add --world forward"),
 ])
 def test_wrong_words(words: list[str], said: str) -> None:
     assert said in refused(command(*words, DISPLAY="", WAYLAND_DISPLAY=""))

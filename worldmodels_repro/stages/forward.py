@@ -1,4 +1,4 @@
-"""Stage 8: a network learns to predict frames, one step ahead and then on from there.
+"""Stage 4: a network learns to predict frames, one step ahead and then on from there.
 
 It stands beside V and M: rollouts are all that it needs, or, with ``forward.fresh``, the game.
 Every batch draws its windows from a generator that is seeded by the step's number, and the episodes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from worldmodels_repro.envs.registry import game_named
@@ -16,6 +17,8 @@ from worldmodels_repro.seeds import generator
 
 if TYPE_CHECKING:
     from worldmodels_repro.config import Config  # workers need no settings
+
+ARROW = (0, 158, 115)  # a green that no game has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +103,27 @@ class ForwardWorld:
 
 
 def shown(step: Predicted) -> np.ndarray:
-    """What is predicted as V's frames, (B, 64, 64, 3) uint8: smaller ones are drawn larger."""
-    times = SIDE // step.frames.shape[1]
-    frames = (step.frames * 255.0).round().astype(np.uint8)
-    return frames.repeat(times, axis=1).repeat(times, axis=2)
+    """What is predicted as V's frames, (B, 64, 64, 3) uint8."""
+    return as_seen(step.frames)
+
+
+def moved_parts(shifts: np.ndarray, pictures: np.ndarray) -> np.ndarray:
+    """Parts as :meth:`models.forward.predictor.Predictor.parts` gives those of one frame, each with
+    an arrow from the middle, as long as the part was moved: (k, 64, 64, 3) uint8.
+
+    Args:
+        shifts: (k, 2).
+        pictures: (k, S, S, 3).
+    """
+    drawn, middle = as_seen(pictures), SIDE // 2
+    for picture, shift in zip(drawn, shifts * (SIDE / pictures.shape[1]), strict=True):
+        tip = np.round(middle + np.clip(shift, -SIDE, SIDE)).astype(int)
+        cv2.arrowedLine(picture, (middle, middle), (int(tip[0]), int(tip[1])), ARROW)
+    return drawn
+
+
+def as_seen(frames: np.ndarray) -> np.ndarray:
+    """Frames (B, S, S, 3) in [0, 1] as V's, (B, 64, 64, 3) uint8: smaller ones are drawn larger."""
+    times = SIDE // frames.shape[1]
+    bytes_ = (frames * 255.0).round().astype(np.uint8)
+    return bytes_.repeat(times, axis=1).repeat(times, axis=2)
