@@ -19,9 +19,6 @@ class Fresh:
         size: episodes at a time.
         renew: how many of them the next round has new ones for; no more than ``size``.
         rounds: all that there will be: none is played for one after the last.
-
-    Attributes:
-        played: episodes of the stream up to this round's last.
     """
 
     def __init__(self, pool: Pool[int, Arrays | None], size: int, renew: int, rounds: int):
@@ -29,12 +26,12 @@ class Fresh:
         self._round = -1
         self._there: list[Arrays | None] = []
         self._coming: Iterable[Arrays | None] = ()
-        self.played = 0
+        self._ordered = 0  # episodes of the stream, so far
 
     def of_round(self, number: int) -> list[Arrays]:
         """The episodes of a round: of any the first time, then of the same or the next."""
         if self._round < 0:
-            self.played = number * self._renew
+            self._ordered = number * self._renew
             self._order(self._size)
         elif number not in (self._round, self._round + 1):
             raise ValueError(f"round {number} does not follow on round {self._round}")
@@ -48,5 +45,5 @@ class Fresh:
 
     def _order(self, count: int) -> None:
         """Have the next ones played, from now on."""
-        self._coming = self._pool.map(range(self.played, self.played + count))
-        self.played += count
+        self._coming = self._pool.map(range(self._ordered, self._ordered + count))
+        self._ordered += count

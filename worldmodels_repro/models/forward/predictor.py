@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,16 +90,20 @@ class Predictor:
         Raises:
             UserError: the network's frames are not made of parts.
         """
-        if "parts_xml" not in self._network.programs:
-            raise UserError("the network puts no parts together: forward.network=assets does; one "
-                            "from before they were kept has to be trained anew")
-        source, target, program = self._compiled("parts", (self.size,))
+        source, target, program = self._parts
         source[:] = state
         program.run()
         side = self._network.side
         count = target.shape[1] // (2 + self._pixels)
-        return (target[:, :2 * count].reshape(-1, count, 2),
-                target[:, 2 * count:].reshape(-1, count, side, side, 3))
+        return (target[:, :2 * count].copy().reshape(-1, count, 2),
+                target[:, 2 * count:].copy().reshape(-1, count, side, side, 3))
+
+    @cached_property
+    def _parts(self) -> tuple[np.ndarray, np.ndarray, Program]:
+        if "parts_xml" not in self._network.programs:
+            raise UserError("the network puts no parts together: forward.network=assets does; one "
+                            "from before they were kept has to be trained anew")
+        return self._compiled("parts", (self.size,))
 
     def _compiled(self, name: str,
                   shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, Program]:
