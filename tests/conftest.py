@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from worldmodels_repro.cli import main
 from worldmodels_repro.config import Config, load_config
 from worldmodels_repro.run import stages_of
 from worldmodels_repro.storage import load_csv
@@ -25,10 +29,24 @@ STAGES = [*(stage for stage in stages_of(load_config(TINY)) if stage != "figures
 
 def command(*words: object, timeout: float = 300,
             **environment: str) -> subprocess.CompletedProcess:
-    """Run ``worldmodels WORDS`` as a user would."""
-    return subprocess.run([sys.executable, "-m", "worldmodels_repro.cli", *map(str, words)],
-                          capture_output=True, text=True, timeout=timeout,
-                          env=os.environ | environment)
+    """Run ``worldmodels WORDS`` as a user would, in this process: Keras takes seconds to import.
+
+    With environment variables it gets a process of its own.
+    """
+    arguments = [str(word) for word in words]
+    if environment:
+        return subprocess.run([sys.executable, "-m", "worldmodels_repro.cli", *arguments],
+                              capture_output=True, text=True, timeout=timeout,
+                              env=os.environ | environment)
+    out, err, before = io.StringIO(), io.StringIO(), signal.getsignal(signal.SIGTERM)
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main(arguments)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 def refused(result: subprocess.CompletedProcess) -> str:

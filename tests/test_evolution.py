@@ -19,10 +19,10 @@ from threadpoolctl import threadpool_limits
 
 from worldmodels_repro import pool
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.evolution.by_cma import CmaSearch
 from worldmodels_repro.evolution.strategy import Strategy, spread
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.sections import Evolve
-from worldmodels_repro.evolution.by_cma import CmaSearch
 from worldmodels_repro.storage import Arrays, load_npz, save_npz
 from worldmodels_repro.worlds.agent import Spread
 from worldmodels_repro.worlds.episodes import play

@@ -170,6 +170,12 @@ class Config(Section):
                              "learn.steps=10000000 or less")
         return self
 
+    @property
+    def generation_episodes(self) -> int:
+        """Episodes of a generation of the stage evolve."""
+        return (self.ppo.episodes if self.controller.by == "ppo"
+                else self.evolve.population * self.evolve.rollouts)
+
     def plain(self) -> dict[str, Any]:
         """The resolved settings as nested dictionaries of plain values."""
         return self.model_dump(mode="json")

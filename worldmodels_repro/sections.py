@@ -519,13 +519,13 @@ class Ppo(Section):
     episodes: Positive = 64
     """Whole episodes between updates."""
     epochs: Positive = 3
-    """Times an update goes through their steps, fewer if most_kl is passed."""
+    """Times an update goes through their steps."""
     batch: Positive = 2048
     """Steps in a gradient step."""
+    kl: Annotated[float, Field(gt=0)] = 0.005
+    """How far an update shall move the policy, in nats: the rate of C and its noise follows."""
     learning_rate: Rate = 1e-3
-    """Adam's, of C and its noise."""
-    critic_rate: Rate = 1e-3
-    """The same of the critic, which tells what a state is worth."""
+    """Adam's at first, and of the critic, which tells what a state is worth, throughout."""
     critic: Positive = 128
     """Its tanh units."""
     gamma: Annotated[float, Field(ge=0, lt=1)] = 0.99
@@ -534,8 +534,6 @@ class Ppo(Section):
     """lambda: 1 trusts what came, 0 what the critic thinks of the next state."""
     clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """An action that has become so much likelier, or less, is not moved on."""
-    most_kl: Annotated[float, Field(gt=0)] = 0.03
-    """No further epoch once the policy is so far from the one that played, in nats."""
     sigma: Annotated[float, Field(gt=0)] = 1.0
     """First deviation of the noise on what C gives before tanh; it is learnt, too."""
     entropy: Annotated[float, Field(ge=0)] = 0.001

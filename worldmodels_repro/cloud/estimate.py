@@ -93,7 +93,7 @@ def estimate(config: Config, stage: str, machine: Machine, rates: Rates) -> Esti
         row = evolution(config, machine, 1, rates, rates.serial, 0.0)
         seconds = row.hours * 3600
         settings = config.evolve
-        steps = settings.population * settings.rollouts * settings.max_steps * settings.generations
+        steps = config.generation_episodes * settings.max_steps * settings.generations
         basis = (f"at most {steps:,} steps at "
                  f"{_loop(config, rates, 16.0):,.0f} steps/s a core, and "
                  f"{_evaluations(config)} evaluations of the mean")
@@ -120,7 +120,7 @@ def evolution(config: Config, machine: Machine, nodes: int, rates: Rates, serial
         together = float(min(each, settings.slots))
         return each * steps / (_loop(config, rates, together) * share)
 
-    episodes = settings.population * settings.rollouts
+    episodes = config.generation_episodes
     playing = seconds(episodes, settings.max_steps)
     generation = serial + playing
     whole = settings.generations * generation + _evaluations(config) * seconds(
@@ -135,7 +135,7 @@ def cluster(config: Config, name: str, prices: Prices, rates: Rates, serial: flo
             spot: bool = False, disk_gib: int = 0) -> list[Row]:
     """Evolution on 1, 2, 4 ... machines, as far as each worker has an episode to play."""
     machine, hour = prices.machine(name), prices.hour(name, spot, disk_gib)
-    episodes = config.evolve.population * config.evolve.rollouts
+    episodes = config.generation_episodes
     most = min(MOST, max(1, math.ceil(episodes / machine.vcpus)))
     counts = [2 ** power for power in range(most.bit_length())]
     return [evolution(config, machine, nodes, rates, serial, hour) for nodes in counts]

@@ -20,7 +20,7 @@ class Practice(Played):
         seen: (N, F) float16, what C saw.
         outputs: (N, A) what it gave before tanh, noise included.
         rewards: (N,).
-        ended: (E,) whether an episode ended by itself, not by its time.
+        ended: (E,) whether an episode ended by itself, or was given up; not by its time.
     """
 
     seen: np.ndarray
@@ -64,7 +64,7 @@ class _Trying:
         self._episode = np.full(world.slots, -1)
         self._outputs = np.zeros((world.slots, body.shape.actions), np.float32)
         self._kept: dict[str, list[np.ndarray]] = {
-            name: [] for name in ("episode", "seen", "outputs", "rewards", "ended")}
+            name: [] for name in ("episode", "seen", "outputs", "rewards", "dones", "ended")}
 
     def reset(self, slot: int, seed: int, episode: int) -> None:
         """An episode begins in a slot."""
@@ -85,7 +85,7 @@ class _Trying:
         """A step: see :class:`worlds.episodes.Watcher`."""
         rows = {"episode": self._episode.copy(), "seen": seen.astype(np.float16),
                 "outputs": self._outputs, "rewards": rewards.astype(np.float32),
-                "ended": dones & self._world.terminated}
+                "dones": dones.copy(), "ended": dones & self._world.terminated}
         for name, row in rows.items():
             self._kept[name].append(row)
 
@@ -98,5 +98,6 @@ class _Trying:
                                       in zip(first, played.steps, strict=True)])]
         kept = {name: np.concatenate(rows)[order] for name, rows in self._kept.items()}
         last = np.cumsum(played.steps) - 1
+        given_up = ~kept["dones"][last] & (played.steps < self._noise.shape[1])
         return Practice(played.returns, played.steps, kept["seen"], kept["outputs"],
-                        kept["rewards"], kept["ended"][last])
+                        kept["rewards"], kept["ended"][last] | given_up)

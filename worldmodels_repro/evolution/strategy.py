@@ -159,7 +159,11 @@ def load_spread(run: Path) -> Spread:
         raise UserError(f"{run} was kept without evolve/strategy.npz, so where its search had come "
                         "to is not known: name a run that you evolved, or do without "
                         "evolve.start_spread and the candidates of rollouts.policies")
-    return spread(load_npz(path), str(path))
+    state = load_npz(path)
+    if "log_sigma" in state:
+        raise UserError(f"PPO found the C of {run}, and has no candidates: ask for the controller "
+                        "in rollouts.policies, with rollouts.agent_noise")
+    return spread(state, str(path))
 
 
 def spread(state: Arrays, source: str) -> Spread:

@@ -23,10 +23,10 @@ from worldmodels_repro.tables import Ablations, Generations
 
 
 def draw_generations(table: Generations) -> Figure:
-    """Best, mean and worst return of each generation, and the CMA mean on seeds of its own.
+    """Best, mean and worst return of each generation, and what is evaluated on seeds of its own.
 
-    The dark band is one standard deviation over the population; error bars are 95 % intervals.
-    The upper axis says what that had taken: steps that candidates had played, and hours.
+    The dark band is one standard deviation over the generation; error bars are 95 % intervals.
+    The upper axis says what that had taken: steps that it had played, and hours.
     """
     x, best, mean, std, worst, steps = (np.array(column, float) for column in (
         table["generation"], table["best"], table["mean"], table["std"], table["worst"],
@@ -38,7 +38,7 @@ def draw_generations(table: Generations) -> Figure:
     ax.fill_between(x, np.maximum(mean - std, worst), np.minimum(mean + std, best), color=BLUE,
                     alpha=0.25, linewidth=0, label="mean ± std")
     ax.plot(x, best, color=BLUE, linewidth=0.5 * line)
-    ax.plot(x, mean, color=BLUE, linewidth=line, label="population's mean")
+    ax.plot(x, mean, color=BLUE, linewidth=line, label="mean")
     validations = table["validations"]
     if validations:
         few = len(validations) <= 20
@@ -46,7 +46,7 @@ def draw_generations(table: Generations) -> Figure:
                     [row["mean"] for row in validations],
                     [row["interval"] for row in validations], color=VERMILION, fmt="o",
                     markersize=3 if few else 1.5, elinewidth=0.8 if few else 0.5,
-                    capsize=1.5 if few else 0.0, label="CMA mean, other seeds",
+                    capsize=1.5 if few else 0.0, label="evaluated on other seeds",
                     clip_on=False, zorder=3)
     solved_line(ax, table["solved"])
     ax.set(xlabel="generation", ylabel="return of an episode", xlim=(0, x[-1]))

@@ -1,4 +1,4 @@
-"""PPO on a C like the paper's: the gradient of what its own noise brought (Schulman et al. 2017)."""
+"""PPO on a C like the paper's: the gradient of what its noise brought (Schulman et al. 2017)."""
 
 from __future__ import annotations
 
@@ -38,27 +38,28 @@ class PPO:
             values = layers.Dense(outputs, "tanh" if number < len(shape.layers) else None,
                                   use_bias=shape.bias)(values)
         self._actor = keras.Model(features, values)
-        self._actor.set_weights([array for matrix, bias in shape.parts(start[None].astype(np.float32))
-                                 for array in (matrix[0].T, bias if bias is None else bias[0])
-                                 if array is not None])
+        for layer, (matrix, bias) in zip(self._actor.layers[1:], shape.parts(start[None]),
+                                         strict=True):
+            layer.set_weights([matrix[0].T, *([] if bias is None else [bias[0]])])
         self._log_sigma = keras.Variable(np.full(shape.actions, np.log(settings.sigma), np.float32))
         self._critic = keras.Sequential([
             keras.Input((shape.features,)), layers.Dense(settings.critic, "tanh"),
             layers.Dense(1)])
-        self._scale = np.zeros(0, np.float32)  # (F,) of features, from the first steps on
+        # (2, F) the features' mean and deviation in the first steps, for the critic alone.
+        self._moments = np.zeros(0, np.float32)
         self._unit = np.ones((), np.float32)  # of rewards: what states are worth varies by about 1
         self._trained = [*self._actor.trainable_variables, self._log_sigma]
         self._actor_optimizer = keras.optimizers.Adam(settings.learning_rate)
-        self._critic_optimizer = keras.optimizers.Adam(settings.critic_rate)
+        self._critic_optimizer = keras.optimizers.Adam(settings.learning_rate)
         self._actor_optimizer.build(self._trained)
         self._critic_optimizer.build(self._critic.trainable_variables)
-        rows = np.zeros((settings.batch, shape.features), np.float16)
+        rows = np.zeros((settings.batch, shape.features), np.float32)
         column = np.zeros(settings.batch, np.float32)
-        scale = np.ones(shape.features, np.float32)
+        moments = np.ones((2, shape.features), np.float32)
         actions = np.zeros((settings.batch, shape.actions), np.float32)
-        self._step = compiled(self._learn, rows, scale, actions, column, column, column)
-        part = np.zeros((PART, shape.features), np.float16)
-        self._value = compiled(self._worth, part, scale)
+        self._step = compiled(self._learn, rows, moments, actions, column, column, column)
+        part = np.zeros((PART, shape.features), np.float32)
+        self._value = compiled(self._worth, part, moments)
         self._likely = compiled(self._log_likelihood, part,
                                 np.zeros((PART, shape.actions), np.float32))
 
@@ -86,15 +87,17 @@ class PPO:
             rng: of the order of steps.
 
         Returns:
-            ``kl`` between the policies before and after, ``explained`` variance of the critic.
+            ``kl``, how far the policy was moved, in nats; the ``rate`` that did; the critic's
+            ``explained`` variance.
         """
         settings = self._settings
-        if not len(self._scale):
-            self._scale = np.maximum(seen.std(axis=0, dtype=np.float32), LEAST)
+        if not len(self._moments):
+            self._moments = np.stack([seen.mean(axis=0, dtype=np.float32), np.maximum(
+                seen.std(axis=0, dtype=np.float32), LEAST)])
             gains = advantages_of(rewards, np.zeros(len(seen), np.float32), lengths, ended,
                                   settings.gamma, 1.0)[1]
             self._unit = np.array(1.0 / max(float(gains.std()), 1e-6), np.float32)
-        values = self._in_parts(self._value, seen, scale=self._scale)
+        values = self._in_parts(self._value, seen, moments=self._moments)
         before = self._in_parts(self._likely, seen, outputs)
         advantages, targets, usable = advantages_of(
             rewards * self._unit, values, lengths, ended, settings.gamma, settings.trace)
@@ -103,38 +106,39 @@ class PPO:
         advantages = (advantages - worth.mean()) / (worth.std() + 1e-6)
         divergences: list[float] = []
         for _ in range(settings.epochs):
-            rows = rng.permutation(usable)
-            # What is left over is in another epoch; few steps at the start are taken again.
-            rows = np.resize(rows, max(len(rows) // settings.batch, 1) * settings.batch)
-            for batch in rows.reshape(-1, settings.batch):
+            # What is left over is in another epoch; too few for a batch are taken again.
+            steps = max(len(usable) // settings.batch, 1)
+            rows = np.resize(rng.permutation(usable), (steps, settings.batch))
+            for batch in rows:
                 divergences.append(float(self._step(
-                    seen[batch], self._scale, outputs[batch], before[batch], advantages[batch],
-                    targets[batch])))
-            if np.mean(divergences[-(len(rows) // settings.batch):]) > settings.most_kl:
-                break
-        return {"kl": float(np.mean(divergences)), "explained": explained}
+                    seen[batch].astype(np.float32), self._moments, outputs[batch], before[batch],
+                    advantages[batch], targets[batch])))
+        moved = float(np.mean(divergences[-steps:]))
+        rate = float(np.asarray(self._actor_optimizer.learning_rate))
+        self._actor_optimizer.learning_rate = next_rate(rate, moved, settings.kl)
+        return {"kl": moved, "rate": rate, "explained": explained}
 
     def _in_parts(self, function: Any, seen: np.ndarray, *others: np.ndarray,
-                  scale: np.ndarray | None = None) -> np.ndarray:
+                  moments: np.ndarray | None = None) -> np.ndarray:
         """A compiled function of all rows, of which it takes PART at a time, (N,)."""
         found = []
         for first in range(0, len(seen), PART):
-            part = [np.resize(array[first:first + PART], (PART, array.shape[1]))
-                    for array in (seen, *others)]
-            found.append(function(*part, *(() if scale is None else (scale,))).numpy())
+            part = [np.resize(array[first:first + PART].astype(np.float32),
+                              (PART, array.shape[1])) for array in (seen, *others)]
+            found.append(function(*part, *(() if moments is None else (moments,))).numpy())
         return np.concatenate(found)[:len(seen)]
 
-    def _worth(self, seen: Any, scale: Any) -> Any:
+    def _worth(self, seen: Any, moments: Any) -> Any:
         """What states (B, F) are worth, (B,)."""
-        return self._critic(ops.cast(seen, "float32") / scale)[:, 0]
+        return self._critic((seen - moments[0]) / moments[1])[:, 0]
 
     def _log_likelihood(self, seen: Any, outputs: Any) -> Any:
         """log N(outputs; C's, sigma), less what does not change, (B,)."""
         log_sigma = ops.convert_to_tensor(self._log_sigma)
-        errors = (outputs - self._actor(ops.cast(seen, "float32"))) / ops.exp(log_sigma)
+        errors = (outputs - self._actor(seen)) / ops.exp(log_sigma)
         return -ops.sum(0.5 * errors**2 + log_sigma, axis=1)
 
-    def _learn(self, seen: Any, scale: Any, outputs: Any, before: Any, advantages: Any,
+    def _learn(self, seen: Any, moments: Any, outputs: Any, before: Any, advantages: Any,
                targets: Any) -> Any:
         """A step on a batch; how far the policy is from the one that acted (KL)."""
         with tf.GradientTape() as tape:
@@ -144,7 +148,7 @@ class PPO:
         self._actor_optimizer.apply(tape.gradient(loss, self._trained), self._trained)
         critic = self._critic.trainable_variables
         with tf.GradientTape() as tape:
-            loss = ops.mean((self._worth(seen, scale) - targets)**2)
+            loss = ops.mean((self._worth(seen, moments) - targets)**2)
         self._critic_optimizer.apply(tape.gradient(loss, critic), critic)
         return ops.mean(ops.exp(log_ratio) - 1.0 - log_ratio)
 
@@ -153,7 +157,7 @@ class PPO:
         return {**arrays_of(actor=self._actor, critic=self._critic,
                             actor_optimizer=self._actor_optimizer,
                             critic_optimizer=self._critic_optimizer),
-                "log_sigma": np.asarray(self._log_sigma), "scale": self._scale,
+                "log_sigma": np.asarray(self._log_sigma), "moments": self._moments,
                 "unit": self._unit}
 
     def restore(self, state: Arrays, source: str) -> None:
@@ -166,7 +170,13 @@ class PPO:
                    actor_optimizer=self._actor_optimizer,
                    critic_optimizer=self._critic_optimizer)
         self._log_sigma.assign(state["log_sigma"])
-        self._scale, self._unit = state["scale"], state["unit"]
+        self._moments, self._unit = state["moments"], state["unit"]
+
+
+def next_rate(rate: float, moved: float, wanted: float) -> float:
+    """A rate that moves the policy about as far as wanted: noise that fades asks for less."""
+    factor = 1.5 if moved < wanted / 1.5 else 1 / 1.5 if moved > wanted * 1.5 else 1.0
+    return float(np.clip(rate * factor, 1e-6, 0.1))
 
 
 def clipped_loss(log_ratio: Any, advantages: Any, clip: float) -> Any:
