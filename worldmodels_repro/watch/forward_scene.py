@@ -109,8 +109,8 @@ class PartsScene(ForwardScene):
 class StateScene:
     """A network's state, moved number by number, and the frame that it leads to: no game.
 
-    The state is what an episode's beginning leads to. Its numbers stand in the order of how much the
-    frame depends on them. Actions are those of :func:`by_hand`.
+    The state is what an episode's beginning leads to. Its numbers stand in the order of how much
+    the frame depends on them. Actions are those of :func:`by_hand`.
 
     Args:
         dream: the network, and how episodes begin.
