@@ -181,7 +181,7 @@ class StateScene:
 def by_hand(game: Game) -> Game:
     """A game whose keys move a state: left and right choose a number of it, up and down move that,
     space lets the network go on a step."""
-    return replace(game, low=np.full(3, -1.0, np.float32), high=np.ones(3, np.float32), fps=10,
+    return replace(game, low=np.full(3, -1.0, np.float32), high=np.ones(3, np.float32), fps=15,
                    keys={"left": (-1.0, 0.0, 0.0), "right": (1.0, 0.0, 0.0),
                          "down": (0.0, -1.0, 0.0), "up": (0.0, 1.0, 0.0),
                          "space": (0.0, 0.0, 1.0)})
