@@ -17,11 +17,13 @@ from benchmarks.env import rate
 from benchmarks.measure import Contender, Scale, Stretch, in_process, take_turns
 from benchmarks.plain import keras_loop
 from benchmarks.report import Row, compare
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.models.contracts import Precision
 from worldmodels_repro.models.vae.programs import Encoder
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.worlds.agent import Body
 from worldmodels_repro.worlds.episodes import play
+from worldmodels_repro.worlds.frames import FramesWorld
 from worldmodels_repro.worlds.real import RealWorld
 
 SLOTS = 16
@@ -70,7 +72,7 @@ def project_loop(build: Callable[[Precision], Body], precision: Precision, steps
                  episodes: int) -> Stretch:
     """A worker's world; a stretch plays ``episodes`` of ``steps`` steps, resets included."""
     agent = build(precision)
-    world = RealWorld(agent, SLOTS, "fast")
+    world = _world(agent)
     play(world, _driven(agent, SLOTS, 0), list(range(SLOTS)), 2)
 
     def stretch(number: int) -> float:
@@ -83,6 +85,10 @@ def project_loop(build: Callable[[Precision], Body], precision: Precision, steps
     return stretch
 
 
+def _world(agent: Body) -> RealWorld:
+    return RealWorld(agent, FramesWorld(game_named(agent.game), SLOTS, "fast"))
+
+
 def _driven(agent: Body, episodes: int, seed: int) -> Controllers:
     return Controllers(agent, controllers(episodes, agent.shape.weights, seed), SLOTS)
 
@@ -91,8 +97,8 @@ def record_drives(build: Callable[[Precision], Body], path: Path, steps: int) ->
     """Write what one batch of the loop does, for others to do after it from the same seeds."""
     agent = build("bf16")
     taken: list[np.ndarray] = []  # each (slots, actions)
-    played = play(RealWorld(agent, SLOTS, "fast"), _driven(agent, SLOTS, 0), list(range(SLOTS)),
-                  steps, watch=lambda seen, actions, *outcome: taken.append(actions.copy()))
+    played = play(_world(agent), _driven(agent, SLOTS, 0), list(range(SLOTS)), steps,
+                  watch=lambda seen, actions, *outcome: taken.append(actions.copy()))
     np.savez(path, actions=np.stack(taken, axis=1), lengths=played.steps)
 
 

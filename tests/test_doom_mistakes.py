@@ -24,6 +24,7 @@ from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.vae.programs import Encoder
 from worldmodels_repro.models.vae.vision import Vision
 from worldmodels_repro.policies.agent import Controllers
+from worldmodels_repro.records import ManifestLine
 from worldmodels_repro.report.held_out import Mixture
 from worldmodels_repro.run import Run
 from worldmodels_repro.sections import Memory, Rollouts
@@ -35,6 +36,7 @@ from worldmodels_repro.worlds import real
 from worldmodels_repro.worlds.agent import Body, Senses
 from worldmodels_repro.worlds.dream import Dream, DreamWorld
 from worldmodels_repro.worlds.episodes import play
+from worldmodels_repro.worlds.frames import FramesWorld
 
 DOOM_CONFIG = Path(__file__).parents[1] / "configs" / "doom.yaml"
 RNG = np.random.default_rng(0)
@@ -73,9 +75,10 @@ def clockwork(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _collect(folder: Path, seeds: list[int], max_steps: int = 2100,
-             min_steps: int = 1) -> list[dict[str, Any]]:
+             min_steps: int = 1) -> list[ManifestLine]:
     settings = Rollouts(policies={"held": 1}, max_steps=max_steps, min_steps=min_steps)
-    collects = rollouts.Collection(folder=folder, game="take_cover", settings=settings, agents=[])()
+    gathering = rollouts.Gathering(game="take_cover", settings=settings, agents=[])
+    collects = rollouts.Collects(gathering, folder)
     return [collects(rollouts.Episode("held", seed, seed)) for seed in seeds]
 
 
@@ -152,7 +155,7 @@ def test_a_world_ends_with_the_game_and_shows_no_black_frame(
     """Mistakes 8, 9, where C lives."""
     spy, body = _Spy(monkeypatch), _body()
     seeds = [1009, 2004, 3015, 4001, 5006]
-    world = real.RealWorld(body, 2, "fast")
+    world = real.RealWorld(body, FramesWorld(game_named(body.game), 2, "fast"))
     drivers = Controllers(body, np.zeros((5, body.shape.weights), np.float32), 2)
     played = play(world, drivers, seeds, 12)
     np.testing.assert_array_equal(played.steps, [9, 4, 12, 1, 6])

@@ -49,8 +49,8 @@ def drawn(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # What evolved has not learnt, and the tiny run has no network that predicts frames.
 # Nor does it share its V, or have agents of several temperatures.
-DRAWN = [name for name in FIGURES if name not in ("learning", "forward_frames", "ablations",
-                                                  "temperatures")]
+DRAWN = [name for name in FIGURES if name not in ("learning", "forward_frames", "assets",
+                                                  "ablations", "temperatures")]
 FRAMES = ("reconstructions", "dream_frames", "film_strip")
 
 
@@ -122,8 +122,8 @@ def test_a_head_that_memory_lacks_has_no_panel(heads: tuple[str, ...], labels: l
 
 
 # What each committed run has no data for.
-LACKS = {"carracing": {"learning", "forward_frames", "temperatures"},
-         "doom": {"learning", "forward_frames", "ablations"}}
+LACKS = {"carracing": {"learning", "forward_frames", "assets", "temperatures"},
+         "doom": {"learning", "forward_frames", "assets", "ablations"}}
 
 
 @pytest.mark.parametrize("run", ["carracing", pytest.param("doom", marks=pytest.mark.slow)])

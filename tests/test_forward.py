@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
 import pytest
+from conftest import TINY as TINY_CONFIG
 from conftest import command, picture, refused
 from gymnasium.utils.env_checker import check_env
 from PIL import Image
@@ -18,6 +20,7 @@ import worldmodels_repro.envs  # noqa: F401 - registers the environments
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
 from worldmodels_repro.data.clips import Clips, shrunk
+from worldmodels_repro.data.fresh import Fresh
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.envs.small import white_place
@@ -26,9 +29,12 @@ from worldmodels_repro.models.contracts import Context, Predicted
 from worldmodels_repro.models.forward.predictor import FrameNetwork, load_frame_network
 from worldmodels_repro.models.weights import weights_of
 from worldmodels_repro.presets import presets
+from worldmodels_repro.records import LearningEpisode
+from worldmodels_repro.run import stages_of
 from worldmodels_repro.sections import Forward
-from worldmodels_repro.storage import Arrays, load_csv, load_json, load_npz
+from worldmodels_repro.storage import Arrays, load_csv, load_json, load_json_lines, load_npz
 from worldmodels_repro.truth.horizons import HeldOut, bench
+from worldmodels_repro.worlds.forward import load_forward_dream
 from worldmodels_repro.worlds.forward_env import ForwardEnv
 
 NETWORKS = ("rnn_deconv", "rnn_dense", "frame_transform", "spatial_transformer", "assets")
@@ -93,6 +99,8 @@ def test_shorter_episodes_are_padded_and_masked() -> None:
     assert sorted(targets["valid"].sum(axis=1)) == [3, 8, 10]
     # Each step from the context's last frame on once; the last one of each has no next frame.
     assert targets["next_valid"].sum() == (18 - 1) + (3 - 1)
+    same = Clips(episodes[1:], context=3, steps=10, longest=20)  # whatever episodes there are
+    assert same.batch(1, np.random.default_rng(0))[0]["actions"].shape == (1, 10, 2)
 
 
 def test_frames_are_halved_by_their_means() -> None:
@@ -322,6 +330,60 @@ def test_training_goes_on_to_the_bit(runs: Path) -> None:
             np.testing.assert_array_equal(ours[key], array, err_msg=f"{name} {key}")
 
 
+FRESH = [word for setting in ("forward.fresh=4", "forward.renew=2", "rollouts.min_steps=8")
+         for word in ("--set", setting)]
+
+
+def test_fresh_episodes_are_the_rounds_own() -> None:
+    """The newest few of a stream, which ones by the round's number alone; played ahead of time."""
+    asked: list[range] = []
+
+    class Played:
+        def map(self, numbers: range) -> Iterator[Arrays | None]:
+            asked.append(numbers)
+            return iter([{"number": np.array(k)} if k != 3 else None for k in numbers])
+
+    def numbers(fresh: Fresh, number: int) -> list[int]:
+        return [int(episode["number"]) for episode in fresh.of_round(number)]
+
+    fresh = Fresh(cast(Any, Played()), size=4, renew=2, rounds=3)
+    assert numbers(fresh, 0) == [0, 1, 2]  # 3 is too short
+    assert asked == [range(4), range(4, 6)]
+    assert numbers(fresh, 0) == [0, 1, 2]
+    assert numbers(fresh, 1) == [2, 4, 5]
+    assert numbers(fresh, 2) == [4, 5, 6, 7]
+    assert asked[2:] == [range(6, 8)]  # none for a round that never comes
+    later = Fresh(cast(Any, Played()), size=4, renew=2, rounds=3)
+    assert numbers(later, 1) == [2, 4, 5] and numbers(later, 2) == [4, 5, 6, 7]
+    with pytest.raises(ValueError, match="round 4"):
+        later.of_round(4)
+
+
+def test_fresh_episodes_take_the_place_of_rollouts(tmp_path: Path) -> None:
+    """To the bit as well, whoever is interrupted; and what is held out can be drawn."""
+    from worldmodels_repro.report.forward import forward_frames
+    from worldmodels_repro.run import Run
+
+    def train(name: str, *more: str) -> Path:
+        assert main(["forward", "--config", "forward/pong_rnn_dense", "--run",
+                     str(tmp_path / name), *TINY, *FRESH, *more]) == 0
+        return tmp_path / name / "forward"
+
+    whole = train("whole", "--set", "forward.steps=5")
+    train("half", "--set", "forward.steps=3")  # in the middle of a round
+    half = train("half", "--set", "forward.steps=5")
+    assert not (tmp_path / "half" / "rollouts").exists()
+    ours, theirs = (load_npz(folder / "training.npz") for folder in (half, whole))
+    for key, array in theirs.items():
+        np.testing.assert_array_equal(ours[key], array, err_msg=key)
+    facts = load_json(half / "stage.json", dict)["facts"]
+    assert facts["training_episodes"] == 4 + 2 * 2 and len(facts["held_out_episodes"]) == 1
+    table = forward_frames(Run(tmp_path / "half", load_config(tmp_path / "half" / "config.yaml")))
+    assert len(table["titles"]) > 1
+    assert "rollouts" in refused(command("forward", "--run", tmp_path / "half", "--set",
+                                         "forward.fresh=null"))
+
+
 def test_a_network_is_an_environment(runs: Path) -> None:
     run = runs / "pong_rnn_dense"
     env = gymnasium.make("worldmodels/Forward-v0", run=run, render_mode="rgb_array")
@@ -333,6 +395,46 @@ def test_a_network_is_an_environment(runs: Path) -> None:
     np.testing.assert_array_equal(first, again)
     after, *_ = env.step(env.action_space.sample())
     np.testing.assert_array_equal(picture(env), after)
+
+
+def test_dqn_learns_inside_a_network(runs: Path) -> None:
+    """Pong learnt in frames that are predicted, the policy chosen and judged in Pong."""
+    run = runs / "inside"
+    words = ["--config", "forward/inside", "--run", str(run), *TINY, *(
+        word for setting in (
+            "evolve.select=real", "learn.steps=40", "learn.delay=20", "learn.every=20",
+            "learn.evaluate_every=40", "learn.evaluate_rollouts=1", "learn.layers=[8]",
+            "frames.layers=strided_1", "evaluate.episodes=2", "evaluate.random_episodes=0")
+        for word in ("--set", setting))]
+    assert stages_of(load_config("forward/inside")) == ["rollouts", "forward", "learn", "evaluate",
+                                                        "figures"]
+    assert stages_of(load_config("forward/inside", ["forward.fresh=64"]))[0] == "forward"
+    assert "'learn' needs 'forward' first" in refused(command("learn", *words))
+    _train(runs, "pong_rnn_deconv", "inside")
+    assert main(["learn", *words]) == 0
+    assert load_json(run / "learn" / "agent.json", dict)["world"] == "forward"
+    steps = [row["steps"] for row in load_json_lines(run / "learn" / "episodes.jsonl",
+                                                     LearningEpisode)]
+    assert sum(steps) >= 40
+    assert main(["evaluate", *words]) == 0
+    judged = load_json(run / "evaluate" / "evaluation.json", dict)
+    assert judged["unmodified"] and judged["results"]["agent"]["episodes"] == 2
+
+
+@pytest.mark.slow
+def test_c_evolves_inside_a_network(tiny_run: Path, tmp_path: Path) -> None:
+    """V and M look at predicted frames as at the game's; the game may choose the agent."""
+    run = tmp_path / "run"
+    run.mkdir()
+    for stage in ("rollouts", "vae", "latents", "memory"):
+        (run / stage).symlink_to(tiny_run / stage, target_is_directory=True)
+    words = ["--config", str(TINY_CONFIG), "--run", str(run), *TINY[4:], "--set",
+             "forward.validation=0.5", "--set", "evolve.world=forward", "--set",
+             "evolve.select=real"]
+    for verb in ("forward", "evolve"):
+        assert main([verb, *words]) == 0
+    origin = load_json(run / "evolve" / "agent.json", dict)
+    assert (origin["world"], origin["chosen_in"]) == ("forward", "real")
 
 
 @pytest.mark.parametrize("config", ["pong_rnn_dense", "cube_crash_assets"])
@@ -358,6 +460,103 @@ def test_the_difference_is_the_absolute_one(runs: Path) -> None:
     true, drawn, apart = (panel.astype(int) for panel in scene.panels().values())
     np.testing.assert_array_equal(apart, np.abs(true - drawn))
     assert apart.any()
+
+
+def test_a_state_is_moved_by_hand(runs: Path) -> None:
+    """Keys choose a number, those that matter first, move it, and let the network go on."""
+    from worldmodels_repro.watch.forward_scene import MOVE, StateScene, by_hand
+    from worldmodels_repro.watch.window import pressed
+
+    run = runs / "pong_rnn_dense"
+    dream = load_forward_dream(run, load_config(run / "config.yaml"))
+    keys, scene = by_hand(game_named("pong")), StateScene(dream, 5, None)
+
+    def press(*held: str) -> tuple[np.ndarray, np.ndarray]:
+        assert not scene.step(pressed(keys, set(held)))
+        return tuple(scene.panels().values())  # type: ignore[return-value]
+
+    first, numbers = scene.panels().values()
+    assert first.shape == (64, 64, 3) and numbers.shape == (9, 9, 3)  # 8 units, 9 states of them
+    chosen, state = scene.chosen, scene._state.copy()
+    for _ in range(40):
+        moved, _ = press("up")
+    assert scene.chosen == chosen and (moved != first).any()
+    state[0, chosen] += 40 * MOVE
+    np.testing.assert_allclose(scene._state, state, rtol=1e-4)
+    press("right")
+    other = scene.chosen
+    assert other != chosen and press("left") and scene.chosen == chosen
+    rest = [scene._order[place] for place in range(16, 72)]  # of the far layer's older states
+    assert chosen not in rest and other not in rest
+    press("space")
+    after = dream.network.predictor(1).step(state, np.zeros((1, 9), np.float32))
+    np.testing.assert_allclose(scene._state, after.state, atol=1e-4)
+
+
+def test_a_state_is_swept_where_nobody_moves_it(runs: Path) -> None:
+    from worldmodels_repro.watch.forward_scene import LAP, MOVE, StateScene
+
+    run = runs / "pong_rnn_dense"
+    scene = StateScene(load_forward_dream(run, load_config(run / "config.yaml")), 5, 2)
+    first, at = scene._state.copy(), list[float]()
+    over, swept = False, []
+    while not over:
+        swept.append(scene.chosen)
+        over = scene.step(scene.act())
+        at.append(float(scene._state[0, swept[-1]] - first[0, swept[-1]]))
+    assert swept == [swept[0]] * LAP + [swept[-1]] * LAP and swept[0] != swept[-1]
+    assert max(at) == pytest.approx(MOVE * LAP / 4, rel=1e-4)
+    assert min(at) == pytest.approx(-MOVE * LAP / 4, rel=1e-4)
+    np.testing.assert_allclose(scene._state, first, atol=1e-5)
+
+
+def test_an_asset_network_shows_its_parts(runs: Path) -> None:
+    """Parts are the pictures where their shifts have brought them; together they are the frame."""
+    from worldmodels_repro.report.forward import assets
+    from worldmodels_repro.run import Run
+    from worldmodels_repro.watch.forward_scene import PartsScene
+
+    run = _train(runs, "cube_crash_assets")
+    config = load_config(run / "config.yaml")
+    network = load_frame_network(run, config.forward, config.game)
+    kept, predictor = load_npz(run / "forward" / "contexts.npz"), network.predictor(1)
+    state = predictor.start(Context(kept["frames"][:1], kept["actions"][:1], kept["serve"][:1]))
+    for _ in range(10):  # so that the far layer's state counts
+        after = predictor.step(state, np.array([[0, 1, 0]], np.float32))
+        state = after.state
+    shifts, pictures = predictor.parts(state)
+    weights = load_npz(run / "forward" / "weights.npz")
+    hats = [np.maximum(0.0, 1.0 - np.abs(np.arange(32)[:, None] - np.arange(32) - shift))
+            for shift in shifts[0].ravel()]  # x, y of each
+    moved = np.stack([np.einsum("ij,kl,jlc->ikc", hats[2 * k + 1], hats[2 * k],
+                                weights["assets/pictures"][k]) for k in range(3)])
+    ground = weights["assets/ground"]
+    np.testing.assert_allclose(pictures[0], 1.0 / (1.0 + np.exp(-moved - ground)), atol=1e-3)
+    np.testing.assert_allclose(after.frames[0], 1.0 / (1.0 + np.exp(-moved.sum(axis=0) - ground)),
+                               atol=1e-3)
+    table = assets(Run(run, config))
+    assert list(table["rows"]) == ["frame", "network", "asset 1", "asset 2", "asset 3"]
+    scene = PartsScene(game_named("cube_crash"), network, None, 5)
+    scene.step(np.zeros(3, np.float32))
+    titles = list(scene.panels())
+    assert titles[:2] == ["the game", "predicted"] and len(titles) == 5
+    assert titles[2].startswith("asset 1: ")
+    dense = runs / "pong_rnn_dense"
+    with pytest.raises(UserError, match="network=assets"):
+        assets(Run(dense, load_config(dense / "config.yaml")))
+
+
+@pytest.mark.slow
+def test_figures_animate_assets_and_play_moves_states(runs: Path) -> None:
+    run = _train(runs, "cube_crash_assets")
+    assert main(["figures", "--run", str(run)]) == 0
+    assert (run / "figures" / "assets.png").exists()
+    with Image.open(run / "figures" / "assets.webp") as film:
+        assert film.width == 5 * 192 + 6 * 8
+    result = command("play", "--run", run, "--world", "forward", "--state", DISPLAY="",
+                     WAYLAND_DISPLAY="")
+    assert result.returncode == 0, result.stderr
+    assert len(list((run / "play").glob("state-*.webp"))) == 1
 
 
 def test_the_bench_of_runs_is_a_table(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -422,6 +621,14 @@ def test_a_network_of_another_game(runs: Path) -> None:
     (["--config", "forward/pong_rnn_dense", "--set", "forward.dropout=0.5"], "does nothing"),
     (["--config", "forward/pong_rnn_dense", "--set", "forward.context=4"], "forward.context"),
     (["--config", "forward/pong_rnn_dense"], "rollouts"),
+    (["--config", "forward/inside", "--set", "forward.outcomes=false"], "forward.outcomes=true"),
+    (["--config", "forward/inside", "--set", "controller.inputs=[o]"], "own state is not in"),
+    (["--config", "forward/inside", "--set", "evolve.sift=2"], "evolve.world=real"),
+    (["--config", "forward/pong_rnn_dense", "--set", "forward.fresh=8"], "forward.renew=64"),
+    (["--config", "forward/pong_rnn_dense", "--set", "forward.fresh=99", "--set",
+      "rollouts.keep=logs/x"], "rollouts.keep=null"),
+    (["--config", "forward/pong_rnn_dense", "--set", "forward.fresh=99", "--set",
+      "rollouts.max_steps=3", "--set", "rollouts.min_steps=1"], "raise rollouts.max_steps"),
 ])
 def test_wrong_settings(tmp_path: Path, words: list[str], said: str) -> None:
     assert said in refused(command("forward", "--run", tmp_path / "run", *words))
@@ -430,6 +637,7 @@ def test_wrong_settings(tmp_path: Path, words: list[str], said: str) -> None:
 @pytest.mark.parametrize(("words", "said"), [
     (["bench", "logs/none"], "holds no run"), (["bench"], "--help"),
     (["play", "--run", "logs/carracing", "--world", "forward"], "'forward' writes it"),
+    (["play", "--run", "logs/carracing", "--state"], "add --world forward"),
 ])
 def test_wrong_words(words: list[str], said: str) -> None:
     assert said in refused(command(*words, DISPLAY="", WAYLAND_DISPLAY=""))

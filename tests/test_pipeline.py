@@ -292,9 +292,9 @@ def test_what_cannot_be_kept_or_drawn_is_refused(tiny_run: Path, tmp_path: Path)
 def test_agents_drive_in_turn(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     agents = [load_agent(tiny_run), load_agent(tiny_run)]
     monkeypatch.setattr(rollouts, "policy_named", lambda name: lambda game, settings, agent: agent)
-    collects = rollouts.Collection(folder=Path(), game="car_racing", settings=Rollouts(),
-                                   agents=agents)()
-    drivers = [collects._policy(rollouts.Episode("controller", number, 7)) for number in range(3)]
+    plays = rollouts.Plays(rollouts.Gathering(game="car_racing", settings=Rollouts(),
+                                              agents=agents))
+    drivers = [plays._policy(rollouts.Episode("controller", number, 7)) for number in range(3)]
     assert [id(driver) for driver in drivers] == [id(agents[i]) for i in (0, 1, 0)]
 
 

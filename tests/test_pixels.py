@@ -72,7 +72,8 @@ def test_a_stack_is_the_last_frames_and_the_first_stands_for_those_before(sight:
 def test_a_look_is_several_steps_of_the_game() -> None:
     game = replace(game_named("pendulum"), max_steps=20)
     sight = Sight(stack=2, gray=True, background=False, skip=3)
-    looks, plain = StacksWorld(game, 2, "original", sight), FramesWorld(game, 2, "original")
+    plain = FramesWorld(game, 2, "original")
+    looks = StacksWorld(FramesWorld(game, 2, "original"), sight)
     for world in (looks, plain):
         for slot in range(2):
             world.reset(slot, 5 + slot)
@@ -91,7 +92,7 @@ def test_a_look_is_several_steps_of_the_game() -> None:
 
 def test_one_slots_end_is_no_others() -> None:
     sight = Sight(stack=1, gray=True, background=False, skip=4)
-    world = StacksWorld(game_named("cart_pole"), 2, "original", sight)
+    world = StacksWorld(FramesWorld(game_named("cart_pole"), 2, "original"), sight)
     for slot in range(2):
         world.reset(slot, slot)
     left_or_held = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)

@@ -9,7 +9,7 @@ import pytest
 
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.evolution.players import WorldSpec
-from worldmodels_repro.models.contracts import Precision
+from worldmodels_repro.models.contracts import Context, Precision, Predicted
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.vae.vision import Vision
 from worldmodels_repro.policies.agent import Controllers
@@ -17,6 +17,7 @@ from worldmodels_repro.policies.random import RandomNetwork
 from worldmodels_repro.worlds.agent import Body, Senses
 from worldmodels_repro.worlds.dream import Dream
 from worldmodels_repro.worlds.episodes import Played, World, play
+from worldmodels_repro.worlds.forward import ForwardDream, ForwardWorld, shown
 
 RNG = np.random.default_rng(0)
 
@@ -52,16 +53,41 @@ def _played(world: World, body: Body, weights: np.ndarray, seeds: list[int],
     return play(world, Controllers(body, weights, world.slots), seeds, max_steps)
 
 
+class Drift:
+    """A model of frames that could be a network: waves whose place the steering moves."""
+
+    scores = True
+
+    def predictor(self, batch: int) -> Drift:
+        return self
+
+    def start(self, context: Context) -> np.ndarray:
+        return context.frames[:, -1, 0, 0, :1] / np.float32(32.0)
+
+    def step(self, state: np.ndarray, actions: np.ndarray) -> Predicted:
+        state = state + 0.1 * actions[:, :1] + 0.05  # (B, 1)
+        waves = 0.5 + 0.5 * np.sin(state + np.arange(64, dtype=np.float32))
+        frames = np.broadcast_to(waves[:, None, :, None], (len(state), 64, 64, 3))
+        return Predicted(frames, np.cos(state[:, 0]), np.sin(9 * state[:, 0]) - 0.9, state)
+
+
+def _forward_dream(game: str = "car_racing") -> ForwardDream:
+    frames = RNG.integers(0, 256, (5, 2, 64, 64, 3), np.uint8)
+    context = Context(frames, np.zeros((5, 1, 3), np.float32), np.zeros((5, 2), np.float32))
+    return ForwardDream(game=game, network=Drift(), contexts=context)
+
+
 def _spec(kind: str, precision: Precision) -> WorldSpec:
     body = _body(precision)
-    return WorldSpec(body, "fast", 4, _dream(body) if kind == "dream" else None)
+    dream = {"real": None, "dream": _dream(body), "forward": _forward_dream()}[kind]
+    return WorldSpec(body, "fast", 4, dream)
 
 
-BOTH = pytest.mark.parametrize("kind", ["real", "dream"])
+ALL = pytest.mark.parametrize("kind", ["real", "dream", "forward"])
 
 
-@BOTH
-@pytest.mark.parametrize("precision", ["f32", "bf16"])
+@pytest.mark.parametrize(("kind", "precision"), [
+    ("real", "f32"), ("real", "bf16"), ("dream", "f32"), ("dream", "bf16"), ("forward", "f32")])
 def test_an_episode_does_not_depend_on_its_neighbours_or_its_batch(kind: str,
                                                                    precision: Precision) -> None:
     spec = _spec(kind, precision)
@@ -76,7 +102,7 @@ def test_an_episode_does_not_depend_on_its_neighbours_or_its_batch(kind: str,
 
     alone = [played(4, [i]) for i in range(7)]
     together = played(4, [6, 3, 1, 0, 2, 5, 4])
-    for slots in (1, 7) if kind == "real" else (1, 7, 33):
+    for slots in (1, 7, 33) if kind == "dream" else (1, 7):
         other = played(slots, list(range(7)))
         np.testing.assert_array_equal(other.returns, together.returns)
         np.testing.assert_array_equal(other.steps, together.steps)
@@ -84,7 +110,7 @@ def test_an_episode_does_not_depend_on_its_neighbours_or_its_batch(kind: str,
     assert len(set(together.returns)) > 1
 
 
-@BOTH
+@ALL
 def test_a_world_keeps_its_contract(kind: str) -> None:
     spec = _spec(kind, "f32")
     world = spec.build()
@@ -139,7 +165,50 @@ def test_z_is_a_posterior_sample() -> None:
     assert np.mean(up > mean) > 0.5  # a sigma of 1e-6 of the mean is rounded away
 
 
-@BOTH
+def test_a_network_of_frames_is_a_world() -> None:
+    """It begins where contexts end, and rewards, endings and frames are its own, slot by slot."""
+    dream = _forward_dream("cube_crash")  # of at most 100 steps
+    world, model = ForwardWorld(dream, 3), Drift()
+    steer = np.array([[0.3], [0.3], [0.0]], np.float32).repeat(3, axis=1)
+    world.reset(0, 7)
+    world.reset(2, 7)
+    first = world.features()[[0, 2]]
+    assert any(np.array_equal(first[0], frame) for frame in dream.contexts.frames[:, -1])
+    np.testing.assert_array_equal(first[0], first[1])
+    place = int(np.flatnonzero([np.array_equal(first[0], frame)
+                                for frame in dream.contexts.frames[:, -1]])[0])
+    state = model.start(dream.contexts[place:place + 1])
+    done = False
+    for step in range(1, 101):
+        after = model.step(state, steer[2:])
+        state = after.state
+        rewards, dones = world.step(steer)
+        np.testing.assert_array_equal(world.features()[2], shown(after)[0])
+        assert rewards[2] == after.rewards[0]
+        assert world.terminated[2] == (after.endings[0] > 0)
+        done = bool(dones[2])
+        assert done == (world.terminated[2] or step == 100)
+        if done:
+            break
+    assert done and not np.array_equal(world.features()[0], world.features()[2])
+    assert not world.features()[1].any() and not world.live[1]  # where nothing was begun
+    world.rest(2)
+    still = world.features()[2].copy()
+    world.step(steer)
+    np.testing.assert_array_equal(world.features()[2], still)
+    unscored = ForwardWorld(replace(dream, network=Unscored()), 1)
+    unscored.reset(0, 7)
+    lived = 0
+    while not unscored.step(steer[2:])[1][0]:
+        lived += 1
+    assert lived == 99 and not unscored.terminated[0] and unscored.step(steer[2:])[0][0] == 1.0
+
+
+class Unscored(Drift):
+    scores = False
+
+
+@ALL
 def test_the_same_seed_is_the_same_episode_in_a_used_world(kind: str) -> None:
     spec = _spec(kind, "f32")
     weights = 0.3 * RNG.standard_normal((2, spec.body.shape.weights)).astype(np.float32)

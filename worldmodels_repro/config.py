@@ -84,6 +84,16 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _fresh_episodes_are_played(self) -> Config:
+        rollouts = self.rollouts
+        if self.forward.fresh is not None and (rollouts.keep or rollouts.recorded
+                                               or not any(rollouts.policies.values())):
+            raise ValueError("forward.fresh is of episodes that are played: ask for some in "
+                             "rollouts.policies, and set rollouts.keep=null and "
+                             "rollouts.recorded=null")
+        return self
+
+    @model_validator(mode="after")
     def _dreams_mean_something(self) -> Config:
         if "dream" in self.evolve.worlds or self.evolve.sift > 1:
             if not (self.memory.done or self.memory.reward):
@@ -108,6 +118,13 @@ class Config(Section):
             what = "a game's own state is" if self.controller.inputs == ("o",) else "frames are"
             raise ValueError(f"{what} not in M's dream: set evolve.world=real, or "
                              "controller.inputs=[z,h]")
+        if "forward" in self.evolve.worlds:
+            if self.controller.inputs == ("o",):
+                raise ValueError("a game's own state is not in frames that a network predicts: set "
+                                 "evolve.world=real, or controller.inputs to [f] or [z,h]")
+            if not self.forward.outcomes:
+                raise ValueError("to evolve in frames that a network predicts, it needs rewards "
+                                 "and endings: set forward.outcomes=true, and train it anew")
         if self.controller.inputs == ("o",) and self.evaluate.changed:
             raise ValueError("evaluate.changed is of what V sees, and C sees the game's own state: "
                              "set evaluate.changed=null")

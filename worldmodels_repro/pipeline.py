@@ -31,6 +31,8 @@ class Stage:
         hardware: the kind of machine it is rented: many cores, a few for what uses one or two of
             them, or a GPU; none for stages that run where you are.
         extra: the extra of this package that it needs; none for what every install can do.
+        itself: whether, in a run of this config, it does the work of the stages that it needs:
+            their settings count as before, their folders don't.
         belongs: whether a run of this config has it; by default every run does. One that none has
             is asked for by its verb alone.
         formerly: names that its folder had in earlier versions.
@@ -47,6 +49,7 @@ class Stage:
     starts: tuple[str, ...] = ()
     hardware: Literal["cores", "few", "gpu"] | None = None
     extra: str | None = None
+    itself: Callable[[Any], bool] = lambda config: False
     belongs: Callable[[Any], bool] = lambda config: True
     formerly: tuple[str, ...] = ()
 
@@ -75,6 +78,10 @@ def _sees(config: Any) -> bool:
     return bool(config.controller.sees_v)
 
 
+def _foresees(config: Any) -> bool:
+    return "forward" in config.evolve.worlds
+
+
 def _pretrains(config: Any) -> bool:
     return bool(config.pretrain.networks)
 
@@ -84,7 +91,8 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           sections=("game", "seed", "rollouts"), writes=("manifest.jsonl",),
           spent={"episodes": "episodes", "frames": "steps of the game"},
           starts=("vae", "memory", "evolve"), hardware="cores",
-          belongs=lambda config: _sees(config) or _pretrains(config)),
+          belongs=lambda config: _sees(config) or _pretrains(config) or (
+              _foresees(config) and config.forward.fresh is None)),
     Stage(2, "vae", "train V on their frames",
           sections=("vae",), needs=("rollouts",), reads=("rollouts",),
           writes=("weights.npz", "history.csv", "reconstructions.npz"),
@@ -102,16 +110,25 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           writes=("weights.npz", "starts.npz", "history.csv"),
           spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
           starts=("memory",), hardware="gpu", extra="train", belongs=_sees),
+    Stage(4, "forward", "train a network that predicts frames",
+          sections=("forward",), needs=("rollouts",), reads=("rollouts",),
+          writes=("weights.npz", "programs.npz", "contexts.npz", "history.csv"),
+          spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
+          starts=("forward",), extra="train",
+          itself=lambda config: config.forward.fresh is not None,
+          belongs=_foresees),
     Stage(5, "evolve", "evolve C with CMA-ES, or have PPO learn it",
           sections=("game", "seed", "controller", "evolve", "frames", "ppo"),
-          needs=("memory", "pretrain"), reads=("vae", "memory", "pretrain"),
+          needs=("memory", "pretrain", "forward"),
+          reads=("vae", "memory", "pretrain", "forward"),
           writes=("agent.npz", "agent.json", "generations.csv", "evaluations.jsonl"),
           spent={"generations": "generations", "steps": "steps"},
           starts=("vae", "memory", "evolve"), hardware="cores", extra="train",
           belongs=lambda config: config.controller.stage == "evolve"),
     Stage(5, "learn", "learn C by DQN or TD3",
           sections=("game", "seed", "controller", "evolve", "frames", "learn"),
-          needs=("memory", "pretrain"), reads=("vae", "memory", "pretrain"),
+          needs=("memory", "pretrain", "forward"),
+          reads=("vae", "memory", "pretrain", "forward"),
           writes=("agent.npz", "agent.json", "history.csv", "episodes.jsonl"),
           spent={"episodes": "episodes", "steps": "steps", "updates": "updates"},
           hardware="few", extra="train", belongs=lambda config: config.controller.stage == "learn"),
@@ -125,11 +142,6 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           reads=("rollouts", "vae", "pretrain", "latents", "memory", "evolve", "learn", "evaluate",
                  "forward"),
           extra="figures"),
-    Stage(8, "forward", "train a network that predicts frames",
-          sections=("forward",), needs=("rollouts",), reads=("rollouts",),
-          writes=("weights.npz", "programs.npz", "contexts.npz", "history.csv"),
-          spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
-          starts=("forward",), extra="train", belongs=lambda config: False),
 )}
 
 

@@ -61,14 +61,17 @@ class Pool(Generic[Task, Result]):
         self._executor = self._start()
 
     def map(self, tasks: Iterable[Task]) -> Iterator[Result]:
-        """Do every task, yielding results in the tasks' order.
+        """Do every task, from now on; the results come in the tasks' order.
 
         Raises:
-            UserError: workers keep dying (as they do when memory runs out), or hanging.
+            UserError: as they come: workers keep dying (as they do when memory runs out), or
+                hanging.
         """
         waiting = list(tasks)
         self._last_sign = time.monotonic()
-        futures = [self._submit(task) for task in waiting]
+        return self._results(waiting, [self._submit(task) for task in waiting])
+
+    def _results(self, waiting: list[Task], futures: list[Future[Result]]) -> Iterator[Result]:
         deaths = hangs = done = 0
         while done < len(waiting):
             try:

@@ -92,8 +92,9 @@ class Run:
             UserError: a stage before it is not done, or the settings differ from those that
                 what is there was made with.
         """
-        for need in _needs(self.config, stage):
-            self.require(need, stage)
+        if not STAGES[stage].itself(self.config):
+            for need in _needs(self.config, stage):
+                self.require(need, stage)
         folder = self.folder(stage)
         marker = folder / "stage.json"
         if marker.exists():
@@ -319,8 +320,9 @@ def stages_of(config: Config) -> list[str]:
 
 
 def _needs(config: Config, stage: str) -> list[str]:
-    """The stages that must be done before, in a run of this config."""
-    return [need for need in STAGES[stage].needs if STAGES[need].belongs(config)]
+    """The stages before it whose settings count, in a run of this config."""
+    row = STAGES[stage]
+    return [need for need in row.needs if row.itself(config) or STAGES[need].belongs(config)]
 
 
 def _settings(config: Config, stage: str, run: Config | None = None) -> dict[str, Any]:

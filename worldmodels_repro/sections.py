@@ -36,7 +36,7 @@ GameName = Annotated[str, _OneOf(
     "car_racing", "take_cover", "pong", "cube_crash", "cart_pole", "acrobot", "pendulum",
     "lunar_lander", "lunar_lander_continuous")]
 Feature = Literal["z", "h", "c", "o", "f"]
-World = Literal["real", "dream"]
+World = Literal["real", "dream", "forward"]
 TrackerName = Annotated[str, _OneOf("tensorboard", "wandb", "mlflow")]
 
 # How a key may differ from the one that artefacts were made with:
@@ -265,6 +265,11 @@ class Forward(Section):
     """Weight of these in the loss, beside the mean cross-entropy of a pixel's colour."""
     steps: Positive = Field(default=50_000, json_schema_extra=MORE)
     """Gradient steps."""
+    fresh: Positive | None = None
+    """Learn from so many episodes at a time that workers play meanwhile, in place of stored ones;
+    rollouts says how, and rollouts.policies in which proportion who (None: from stored ones)."""
+    renew: Positive = 64
+    """fresh: how many of them give way to newer ones at each validation."""
     batch: Positive = 32
     """Windows a step."""
     sequence: Positive = 64
@@ -290,6 +295,9 @@ class Forward(Section):
         if self.dropout and self.network not in ("frame_transform", "spatial_transformer"):
             raise ValueError(f"forward.dropout does nothing in {self.network}: set it to 0.0, or "
                              "take frame_transform or spatial_transformer")
+        if self.fresh is not None and self.renew > self.fresh:
+            raise ValueError(f"forward.renew={self.renew} is more than there are: set it to "
+                             f"forward.fresh={self.fresh} or less")
         if self.outcome_weight != 1e-3 and not self.outcomes:
             raise ValueError("forward.outcome_weight does nothing without outcomes: set "
                              "forward.outcomes=true, or forward.outcome_weight=0.001")
@@ -423,7 +431,8 @@ class Evolve(Section):
     """Stage 5: CMA-ES on C (appendix A.4), or PPO on it (section ppo)."""
 
     world: World = "real"
-    """Where C evolves: in the real game, or in M's dream of it (section 4)."""
+    """Where C evolves: in the real game, in M's dream of it (section 4), or, forward, in the frames
+    that a network predicts, which V or C see as they see the game's."""
     temperature: Annotated[float, Field(ge=0.01, le=10)] = 1.0
     """dream: mixture logits are divided by it, noise is scaled by its root; more is harder."""
     drawn_endings: bool = False
@@ -492,7 +501,7 @@ class Evolve(Section):
             raise ValueError("evolve.start_spread needs a run to start from and a whole "
                              "covariance: set evolve.start and evolve.diagonal=false, or "
                              "evolve.start_spread=false")
-        if self.sift > 1 and self.world == "dream":
+        if self.sift > 1 and self.world != "real":
             raise ValueError("evolve.sift is for C that evolves in the game: set "
                              "evolve.world=real, or evolve.sift=1")
         return self

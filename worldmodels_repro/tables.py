@@ -252,7 +252,7 @@ class Learning(TypedDict):
         score: of each episode.
         lately: the mean of the last hundred.
         validations: by step: ``mean`` and ``interval``, half of a 95 % interval.
-        world: where C learns, ``real`` or ``dream``.
+        world: where C learns, as ``evolve.world`` has it.
         solved: the return that counts as solved.
     """
 
@@ -273,7 +273,7 @@ class Generations(TypedDict):
         steps: that its candidates played.
         hours: of the evolution, by then.
         validations: of the CMA mean.
-        world: where C evolves, ``real`` or ``dream``.
+        world: where C evolves, as ``evolve.world`` has it.
         solved: the return that counts as solved.
     """
 

@@ -27,6 +27,7 @@ from worldmodels_repro.report.temperatures import temperatures
 from worldmodels_repro.run import Run, load_marker
 from worldmodels_repro.tables import Curve
 
+DREAMS = {"dream": "M's dream", "forward": "frames that a network predicted"}
 PAPER = {"CarRacing-v3": (906, 21), "VizdoomTakeCover-v1": (1092, 556)}
 """Mean and standard deviation of the paper's agents (tables 1 and 2), by what judges here.
 
@@ -99,7 +100,8 @@ class Section:
 
 def _cover(source: Source) -> Mapping[str, str]:
     engine = source.needs_engine()
-    where = ("M's dream alone" if source.run.config.evolve.world == "dream" else "the game")
+    world = source.run.config.evolve.world
+    where = f"{DREAMS[world]} alone" if world in DREAMS else "the game"
     return {"game": escape(source.game.judge_id), "where": where,
             "temperature": f"{engine['temperature']:g}"}
 
@@ -123,10 +125,11 @@ def _claim(source: Source) -> Mapping[str, str]:
     if (random := judged["results"].get("random")) is not None:
         cards.append((svg.number(round(random["mean"])),
                       f"a uniformly random policy, {random['episodes']} of the same episodes"))
-    where = ("in the game" if config.evolve.world == "real" else
-             "in M's dream, and the game chose among generations"
+    dream = DREAMS.get(config.evolve.world)
+    where = ("in the game" if dream is None else
+             f"in {dream}, and the game chose among generations"
              if config.evolve.select == "real" else
-             "in M's dream alone: until it was judged this C had never met the game")
+             f"in {dream} alone: until it was judged this C had never met the game")
     solved = ("above" if agent["ci95"][0] > judged["solved"] else
               "below" if agent["ci95"][1] < judged["solved"] else "around")
     return {"cards": "".join(f'<div><div class="number">{value}</div><p>{escape(words)}</p></div>'
@@ -200,7 +203,7 @@ def _evolution(source: Source) -> Mapping[str, str]:
         plot.interval(row["generation"], row["mean"] - row["interval"],
                       row["mean"] + row["interval"], "other")
     replay = bool(source.generations and source.engine)
-    return {"chart": plot.svg(), "world": "M's dream" if table["world"] == "dream" else "the game",
+    return {"chart": plot.svg(), "world": DREAMS.get(table["world"], "the game"),
             "population": str(source.run.config.evolve.population),
             "replay": _tiles("The means of some generations in the same dream: same start, same "
                              "draws.") if replay else ""}

@@ -38,14 +38,16 @@ class Clips:
         steps: T; after a shorter episode come masked zeros.
         from_start: whether c is always an episode's first step.
         compared: P, steps of a window whose frames are compared, drawn at random; None: all T.
+        longest: frames of the longest episode that there may be; by default, that there is. Windows
+            are no longer than it needs.
     """
 
     def __init__(self, episodes: list[Arrays], context: int, steps: int, from_start: bool = False,
-                 compared: int | None = None):
+                 compared: int | None = None, longest: int | None = None):
         self._episodes, self._context = episodes, context
         self._from_start = from_start
         self._lengths = np.array([len(episode["frames"]) for episode in episodes])
-        self._steps = min(steps, int(self._lengths.max()) - context + 1)
+        self._steps = min(steps, (longest or int(self._lengths.max())) - context + 1)
         self._compared = min(compared or self._steps, self._steps)
 
     def batch(self, size: int, rng: np.random.Generator) -> Batch:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,36 +14,56 @@ from worldmodels_repro.evolution.practice import Practice, practise
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.worlds.agent import Body
-from worldmodels_repro.worlds.dream import Dream, DreamWorld
+from worldmodels_repro.worlds.dream import Dream, DreamWorld, load_dream
 from worldmodels_repro.worlds.episodes import EndingWorld, Played, play
-from worldmodels_repro.worlds.frames import StacksWorld, StatesWorld
+from worldmodels_repro.worlds.forward import ForwardDream, ForwardWorld, load_forward_dream
+from worldmodels_repro.worlds.frames import FramesWorld, StacksWorld, StatesWorld
 from worldmodels_repro.worlds.real import RealWorld
+
+if TYPE_CHECKING:
+    from worldmodels_repro.config import Config  # workers need no settings
+    from worldmodels_repro.sections import World
 
 
 @dataclass(frozen=True)
 class WorldSpec:
-    """How a worker builds its world: the real game, or, where there is a dream, that."""
+    """How a worker builds its world: the real game, or, where there is a dream, that.
+
+    M's dream is of what C sees; a network's is of frames, which are seen as the game's are.
+    """
 
     body: Body
     renderer: Renderer
     slots: int
-    dream: Dream | None = None
+    dream: Dream | ForwardDream | None = None
 
     def build(self) -> EndingWorld:
         """The world."""
-        if self.dream is not None:
+        if isinstance(self.dream, Dream):
             return DreamWorld(self.dream, self.slots)
-        game = game_named(self.body.game)
-        if self.body.sight is not None:
-            return StacksWorld(game, self.slots, self.renderer, self.body.sight,
-                               self.body.encode)
-        if self.body.vision is None:
+        body, game = self.body, game_named(self.body.game)
+        if body.sight is None and body.vision is None:
             return StatesWorld(game, self.slots)
-        return RealWorld(self.body, self.slots, self.renderer)
+        games = (FramesWorld(game, self.slots, self.renderer) if self.dream is None
+                 else ForwardWorld(self.dream, self.slots))
+        if body.sight is not None:
+            return StacksWorld(games, body.sight, body.encode)
+        return RealWorld(body, games)
 
     def __call__(self) -> PlaysChunks:
         """A worker in it."""
         return PlaysChunks(self)
+
+
+def dream_of(run: Path, config: Config, world: World) -> Dream | ForwardDream | None:
+    """What a run folder has in the game's place in a world; None where that is the game.
+
+    Raises:
+        UserError: a file is missing or does not fit.
+    """
+    if world == "dream":
+        return load_dream(run, config)
+    return load_forward_dream(run, config) if world == "forward" else None
 
 
 @dataclass(frozen=True, kw_only=True)

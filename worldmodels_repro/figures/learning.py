@@ -28,7 +28,7 @@ def draw_learning(table: Learning) -> Figure:
                 capsize=1.5 if few else 0.0, label="without exploration, other seeds",
                 clip_on=False, zorder=3)
     solved_line(ax, table["solved"])
-    place = "the dream" if table["world"] == "dream" else "the game"
+    place = "the game" if table["world"] == "real" else "the dream"
     ax.set(xlabel=f"steps of {place} (thousand)", ylabel="return of an episode",
            xlim=(0, thousands[-1]))
     figure.legend(loc="outside lower center", ncols=2, columnspacing=1.2)

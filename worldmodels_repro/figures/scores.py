@@ -52,7 +52,7 @@ def draw_generations(table: Generations) -> Figure:
     ax.set(xlabel="generation", ylabel="return of an episode", xlim=(0, x[-1]))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     _upper_axis(ax, steps, np.array(table["hours"], float),
-                "the dream" if table["world"] == "dream" else "the game")
+                "the game" if table["world"] == "real" else "the dream")
     figure.legend(loc="outside lower center", ncols=2, columnspacing=1.2)
     return figure
 

@@ -74,6 +74,13 @@ def scripted_player(game: Game) -> Callable[[np.random.Generator, float], Player
     return game.scripted
 
 
+def by_rule_or_held(game: Game, settings: Rollouts) -> tuple[Policy, str]:
+    """Who plays where nobody says who, and its name: by rule where the game has a player that does,
+    as random as data are, else actions held for a while."""
+    name = "held" if game.scripted is None else "scripted"
+    return policy_named(name)(game, settings, None), name
+
+
 # Their order is part of every episode's seed: new rows go to the end.
 POLICIES: dict[str, MakePolicy] = {
     "network": _network, "brownian": _brownian, "held": _held, "controller": _controller,

@@ -7,9 +7,8 @@ import itertools
 from typing_extensions import TypedDict
 
 from worldmodels_repro.envs.registry import game_named
-from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.records import Evaluation
-from worldmodels_repro.run import Run, load_marker
+from worldmodels_repro.run import Run, load_marker, stages_of
 from worldmodels_repro.storage import load_csv, load_json_lines
 
 
@@ -47,11 +46,11 @@ def text(rows: list[Milestone], world: str, dollars: float | None = None, basis:
 
     Args:
         rows: from :func:`table`.
-        world: where the means were evaluated, ``real`` or ``dream``.
+        world: where the means were evaluated, ``real``, ``dream`` or ``forward``.
         dollars: of a core-hour, for a column of its own.
         basis: where that price is from.
     """
-    scored = "in dream" if world == "dream" else "validated"
+    scored = "validated" if world == "real" else "in dream"
     head = f"{scored:9s}{'generation':>12s}{'steps':>14s}{'core-hours':>12s}"
     lines = [head if dollars is None else
              f"{head}{'dollars':>9s}   at ${dollars:.3f} a core-hour ({basis})"]
@@ -70,7 +69,8 @@ def curve(stage_run: Run) -> list[tuple[float, int, int, float]]:
     folder, points = stage_run.folder("evolve"), []
     cores = load_marker(folder).get("cores", 1)
     steps, hours = 0, 0.0
-    for stage in itertools.takewhile(lambda stage: stage != "evolve", STAGES):
+    before = itertools.takewhile(lambda stage: stage != "evolve", stages_of(stage_run.config))
+    for stage in before:
         if (stage_run.folder(stage) / "stage.json").exists():
             marker = load_marker(stage_run.folder(stage))
             hours += marker["seconds"] / 3600 * marker.get("cores", cores)

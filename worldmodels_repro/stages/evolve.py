@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,14 @@ from worldmodels_repro.config import Config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.by_cma import CmaSearch
-from worldmodels_repro.evolution.players import Players, WorldSpec
+from worldmodels_repro.evolution.players import Players, WorldSpec, dream_of
 from worldmodels_repro.evolution.search import Search
 from worldmodels_repro.evolution.strategy import load_spread
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import Evaluation
 from worldmodels_repro.run import Run
-from worldmodels_repro.sections import Evolve
+from worldmodels_repro.sections import Evolve, World
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import (
     Arrays,
@@ -47,7 +46,6 @@ from worldmodels_repro.storage import (
 from worldmodels_repro.tracking import Trackers
 from worldmodels_repro.training.quiet import import_keras_quietly
 from worldmodels_repro.worlds.agent import Body, Spread, load_agent, load_body, network_of
-from worldmodels_repro.worlds.dream import load_dream
 
 
 def run(stage_run: Run) -> None:
@@ -76,15 +74,15 @@ def run(stage_run: Run) -> None:
                         f"--set evolve.generations={generation}")
     rows = [row for row in load_csv(folder / "generations.csv", "generation", "steps", "hours")
             if row["generation"] <= generation]
-    real = WorldSpec(body, settings.renderer, settings.slots)
-    specs = {"real": real}
-    if "dream" in settings.worlds or settings.sift > 1:
-        specs["dream"] = replace(real, dream=load_dream(stage_run.path, config))
+    sifting: tuple[World, ...] = ("dream",) if settings.sift > 1 else ()
+    specs = {world: WorldSpec(body, settings.renderer, settings.slots,
+                              dream_of(stage_run.path, config, world))
+             for world in dict.fromkeys((*settings.worlds, *sifting))}
     with ExitStack() as stack:
         crews = {
-            world: stack.enter_context(Players(specs[world], settings.workers, settings.chunk,
+            world: stack.enter_context(Players(spec, settings.workers, settings.chunk,
                                                settings.hang_after))
-            for world in specs if world in settings.worlds or world == "dream"}
+            for world, spec in specs.items()}
         players, judges = (crews[world] for world in settings.worlds)
         dreamers = crews["dream"] if settings.sift > 1 else None
         trackers = stack.enter_context(Trackers(stage_run.path, "evolve", config))
@@ -168,9 +166,10 @@ def _evaluate_mean(search: Search, players: Players, seed: int, generation: int,
 def _origin(settings: Evolve) -> dict[str, Any]:
     """Where C evolved, and where this mean was chosen."""
     world, chosen_in = settings.worlds
-    if "dream" not in settings.worlds:
+    if settings.worlds == ("real", "real"):
         return {"world": world}
-    return {"world": world, "chosen_in": chosen_in, "temperature": settings.temperature}
+    temperature = {"temperature": settings.temperature} if "dream" in settings.worlds else {}
+    return {"world": world, "chosen_in": chosen_in, **temperature}
 
 
 def _search(config: Config, body: Body, start: np.ndarray, wide: Spread | None) -> Search:
@@ -194,7 +193,8 @@ def _how_many(config: Config) -> str:
 
 def _where(settings: Evolve) -> str:
     dreamt = f"M's dream at temperature {settings.temperature:g}"
-    world, chosen_in = ({"real": "the real game", "dream": dreamt}[world]
+    world, chosen_in = ({"real": "the real game", "dream": dreamt,
+                         "forward": "frames that a network predicts"}[world]
                         for world in settings.worlds)
     return f"in {world}" if world == chosen_in else f"in {world}, means evaluated in {chosen_in}"
 

@@ -29,10 +29,12 @@ from worldmodels_repro.figures.predictions import draw_predictions
 from worldmodels_repro.figures.scores import draw_ablations, draw_evaluation, draw_generations
 from worldmodels_repro.figures.style import in_style, save
 from worldmodels_repro.figures.temperatures import draw_temperatures
+from worldmodels_repro.models.forward.predictor import load_frame_network
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.policies.agent import Controllers, on_sight
 from worldmodels_repro.policies.policy import EachEpisode
 from worldmodels_repro.policies.random import UniformlyRandom
+from worldmodels_repro.policies.registry import by_rule_or_held
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import JudgedEpisode, Judgement, called
 from worldmodels_repro.report import costs, judgement, temperatures
@@ -40,7 +42,7 @@ from worldmodels_repro.report.ablations import ablations
 from worldmodels_repro.report.architecture import architecture
 from worldmodels_repro.report.controller import controller_map
 from worldmodels_repro.report.curves import memory_curves, vae_curves
-from worldmodels_repro.report.forward import forward_frames
+from worldmodels_repro.report.forward import assets, forward_frames
 from worldmodels_repro.report.frames import dream_frames, film_strip, reconstructions
 from worldmodels_repro.report.generations import generations
 from worldmodels_repro.report.latents import latents
@@ -52,6 +54,7 @@ from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import load_json, load_npz, needed
 from worldmodels_repro.watch.film import film, record
+from worldmodels_repro.watch.forward_scene import PartsScene
 from worldmodels_repro.watch.scene import DreamScene
 from worldmodels_repro.worlds.agent import Agent, load_agent
 from worldmodels_repro.worlds.dream import load_dream
@@ -79,6 +82,7 @@ FIGURES: dict[str, Drawing] = {
     "dream_frames": Drawing(dream_frames, draw_frame_rows),
     "film_strip": Drawing(film_strip, draw_frame_rows),
     "forward_frames": Drawing(forward_frames, draw_frame_rows),
+    "assets": Drawing(assets, draw_frame_rows),
     "generations": Drawing(generations, draw_generations),
     "learning": Drawing(learning, draw_learning),
     "controller": Drawing(controller_map, draw_controller),
@@ -120,6 +124,7 @@ def run(stage_run: Run, style: str = "screen") -> None:
         for name, cast in FILMS.items():
             files[name] = partial(_film, stage_run, folder, name, cast)
         files["dream"] = partial(_film_dream, stage_run, folder)
+        files["moved assets"] = partial(_film_assets, stage_run, folder)
     with Progress("figures", len(files), "files") as progress:
         for name, draw in files.items():
             try:
@@ -162,6 +167,21 @@ def _film_dream(stage_run: Run, folder: Path) -> str:
                        _typical(stage_run, "dream"))
     shot = film(scene, path, caption, game_named(stage_run.config.game).fps)
     return f"{path}: {caption}, {shot.score:.0f} in {shot.steps} steps of a dream"
+
+
+def _film_assets(stage_run: Run, folder: Path) -> str:
+    """A game, and the parts that a network puts its frames together of."""
+    config = stage_run.config
+    needed(stage_run.folder("forward") / "programs.npz", "forward")
+    network, game = load_frame_network(stage_run.path, config.forward, config.game), game_named(
+        config.game)
+    policy, caption = by_rule_or_held(game, config.rollouts)
+    path = folder / "assets.webp"
+    scene = PartsScene(game, network, policy, episode_seed(config.evaluate.seed, "evaluation", 0))
+    while not scene.predicting:
+        scene.step(scene.act())
+    shot = film(scene, path, caption, game.fps, every=2)
+    return f"{path}: {caption}, {shot.steps} steps in a network's parts"
 
 
 def _typical(stage_run: Run, purpose: Literal["evaluation", "dream"]) -> int:

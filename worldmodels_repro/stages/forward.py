@@ -1,17 +1,23 @@
-"""Stage 8: a network learns to predict frames, one step ahead and then on from there.
+"""Stage 4: a network learns to predict frames, one step ahead and then on from there.
 
-It stands beside V and M: rollouts are all that it needs. Every batch draws its windows from a
-generator that is seeded by the step's number, so a run that was interrupted goes on with the same
+It stands beside V and M: rollouts are all that it needs, or, with ``forward.fresh``, the game.
+Every batch draws its windows from a generator that is seeded by the step's number, and the episodes
+to draw them from follow from that number too, so a run that was interrupted goes on with the same
 batches.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from worldmodels_repro.config import Config
 from worldmodels_repro.data.clips import Clips, shrunk
 from worldmodels_repro.data.episodes import (
     FRAMES,
@@ -20,20 +26,30 @@ from worldmodels_repro.data.episodes import (
     load_episode,
     split_episodes,
 )
+from worldmodels_repro.data.fresh import Fresh
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.weights import load_weights, set_weights
+from worldmodels_repro.pool import Pool
 from worldmodels_repro.records import ManifestLine
 from worldmodels_repro.run import Run
 from worldmodels_repro.sections import Forward
 from worldmodels_repro.seeds import episode_seed, generator
+from worldmodels_repro.stages.rollouts import (
+    Collects,
+    Episode,
+    Gathering,
+    Plays,
+    gathering_of,
+)
 from worldmodels_repro.statistics import Means
-from worldmodels_repro.storage import Arrays, load_json_lines, save_npz
+from worldmodels_repro.storage import Arrays, append_json_line, load_json_lines, save_npz
 from worldmodels_repro.training.quiet import import_keras_quietly
 from worldmodels_repro.training.windows import StepsOnWindows
 
 KEPT = 100  # held-out episodes whose beginnings are kept, for dreams to start from
+FRESH = 8  # of the seeds of fresh episodes: no policy's place, and this stage's number
 
 
 def run(stage_run: Run) -> None:
@@ -42,18 +58,22 @@ def run(stage_run: Run) -> None:
     game = game_named(config.game)
     if settings.context == "serve" and game.serve is None:
         raise UserError(f"{game.name} has no serve: set forward.context to 1, 2 or 3")
-    rollouts = stage_run.folder("rollouts")
-    _refuse_short(rollouts, settings)
+    gathering = None if settings.fresh is None else _gathering(config)
+    if gathering is None:
+        _refuse_short(stage_run.folder("rollouts"), settings)
     folder = stage_run.begin("forward")
     if folder is None:
         return
-    lengths = episode_lengths(rollouts, kept_episodes(rollouts), FRAMES, config.skip_bad_files)
-    training, held_out = split_episodes(list(lengths), settings.validation, config.seed)
-    read = _episodes(rollouts, list(lengths), settings, game)
+    rollouts = stage_run.folder("rollouts") if gathering is None else folder / "held_out"
+    if gathering is not None:
+        _hold_out(gathering, rollouts, config)
+    names = list(episode_lengths(rollouts, kept_episodes(rollouts), FRAMES,
+                                 config.skip_bad_files))
+    training, held_out = (split_episodes(names, settings.validation, config.seed)
+                          if gathering is None else ([], names))
+    read = _episodes(rollouts, names, settings, game)
     _keep_contexts(folder, rollouts, {name: read[name] for name in held_out[:KEPT]}, settings)
-    clips, validation = (
-        Clips([read[name] for name in part], settings.seen, settings.sequence,
-              settings.context == "serve", settings.compared) for part in (training, held_out))
+    validation = _clips([read[name] for name in held_out], settings)
     seed = episode_seed(config.seed, "models", 8)
 
     # Keras takes seconds to import: after everything that can be refused.
@@ -64,14 +84,22 @@ def run(stage_run: Run) -> None:
 
     network = compiled_network(settings, game.actions, seed)
     start_from(network, "forward", settings.start)
-    history = fit(stage_run, "forward", network, Steps(settings, clips, validation, seed),
-                  f"{settings.network}, {len(training)} episodes, {len(held_out)} held out")
+    if gathering is None:
+        stored = _clips([read[name] for name in training], settings)
+        source: AbstractContextManager[Callable[[int], Clips]] = nullcontext(lambda step: stored)
+        count, said = len(training), f"{len(training)} episodes"
+    else:
+        source = _stream(gathering, config)
+        count, said = _played(settings), f"{settings.fresh} fresh episodes at a time"
+    with source as clips:
+        history = fit(stage_run, "forward", network, Steps(settings, clips, validation, seed),
+                      f"{settings.network}, {said}, {len(held_out)} held out")
     best = folder / "weights.npz"
     set_weights(network, load_weights(best), str(best))
     save_npz(folder / "programs.npz",
              programs(network) | {"actions": np.array(game.actions)})
     stage_run.finish("forward", parameters=network.count_params(),
-                     training_episodes=len(training), held_out_episodes=held_out,
+                     training_episodes=count, held_out_episodes=held_out,
                      best_val_loss=min(row["val_loss"] for row in history))
 
 
@@ -81,7 +109,8 @@ class Steps(StepsOnWindows):
     counts = "next_valid"
     digits = 6
 
-    def __init__(self, settings: Forward, training: Clips, validation: Clips, seed: int):
+    def __init__(self, settings: Forward, training: Callable[[int], Clips],
+                 validation: Clips, seed: int):
         super().__init__(settings, training, seed)
         self._settings, self._validation = settings, validation
 
@@ -109,6 +138,90 @@ class Steps(StepsOnWindows):
                 f"{row['val_mse']:.5f})")
 
 
+def _gathering(config: Config) -> Gathering:
+    """Who plays fresh episodes; shorter ones than the context and a frame to predict are left."""
+    gathering, least = gathering_of(config), config.forward.seen + 1
+    settings = gathering.settings
+    if settings.max_steps < least:
+        raise UserError(f"forward.context={config.forward.context} leaves nothing to predict of "
+                        f"episodes of {settings.max_steps} steps: raise rollouts.max_steps")
+    return replace(gathering, settings=settings.model_copy(
+        update={"min_steps": max(settings.min_steps, least)}))
+
+
+def _fresh(gathering: Gathering, seed: int, held_out: bool, number: int) -> Episode:
+    """An episode of the stream, or of those that are held out: of all draws of its own."""
+    key = (FRESH, int(held_out), number)
+    counts = gathering.settings.policies
+    names = sorted(counts)
+    shares = np.array([counts[name] for name in names]) / sum(counts.values())
+    return Episode(str(generator(seed, *key).choice(names, p=shares)), number,
+                   episode_seed(seed, "rollouts", *key))
+
+
+def _hold_out(gathering: Gathering, folder: Path, config: Config) -> None:
+    """Write the episodes that validate: as many as would be held out of those at a time."""
+    count = max(1, round(config.forward.validation * (config.forward.fresh or 0)))
+    folder.mkdir(exist_ok=True)
+    manifest = folder / "manifest.jsonl"
+    done = {line["episode"] for line in load_json_lines(manifest, ManifestLine)}
+    episodes = [_fresh(gathering, config.seed, True, number) for number in range(count)]
+    collects = Collects(gathering, folder)  # few enough to do without workers
+    for episode in episodes:
+        if episode.name not in done:
+            append_json_line(manifest, collects(episode))
+
+
+@contextmanager
+def _stream(gathering: Gathering, config: Config) -> Iterator[Callable[[int], Clips]]:
+    """Workers at play, and a step's number -> what its windows are drawn from."""
+    settings = config.forward
+    longest = min(gathering.settings.max_steps, game_named(config.game).max_steps)
+    with Pool(partial(PlaysFresh, gathering, settings, config.seed), config.evolve.workers,
+              config.evolve.hang_after) as pool:
+        fresh = Fresh(pool, settings.fresh or 0, settings.renew, _rounds(settings))
+
+        def clips(step: int) -> Clips:
+            episodes = fresh.of_round(step // settings.validate_every)
+            if not episodes:
+                raise UserError(f"none of {settings.fresh} fresh episodes lasts "
+                                f"{gathering.settings.min_steps} steps: lower rollouts.min_steps, "
+                                "or raise forward.fresh")
+            return _clips(episodes, settings, longest)
+
+        yield clips
+
+
+def _rounds(settings: Forward) -> int:
+    return -(-settings.steps // settings.validate_every)
+
+
+def _played(settings: Forward) -> int:
+    """Fresh episodes that all steps take together."""
+    return (settings.fresh or 0) + settings.renew * (_rounds(settings) - 1)
+
+
+class PlaysFresh:
+    """A worker: plays an episode of the stream, by its number; None where it is too short."""
+
+    def __init__(self, gathering: Gathering, settings: Forward, seed: int):
+        self._gathering, self._settings, self._seed = gathering, settings, seed
+        self._plays, self._game = Plays(gathering), game_named(gathering.game)
+
+    def __call__(self, number: int) -> Arrays | None:
+        """What training needs of it."""
+        episode = _fresh(self._gathering, self._seed, False, number)
+        log = self._plays(episode)
+        if len(log.rewards) < self._gathering.settings.min_steps:
+            return None
+        return _learnt_from(log.arrays(), episode.seed, self._settings, self._game)
+
+
+def _clips(episodes: list[Arrays], settings: Forward, longest: int | None = None) -> Clips:
+    return Clips(episodes, settings.seen, settings.sequence, settings.context == "serve",
+                 settings.compared, longest)
+
+
 def _refuse_short(rollouts: Path, settings: Forward) -> None:
     """Refuse episodes that end within the context; before the stage begins, so that it can."""
     for line in load_json_lines(rollouts / "manifest.jsonl", ManifestLine):
@@ -124,15 +237,17 @@ def _episodes(rollouts: Path, names: list[str], settings: Forward,
     """What training needs of each episode, in memory."""
     seeds = {line["episode"]: line["seed"] for line in
              load_json_lines(rollouts / "manifest.jsonl", ManifestLine)}
-    read = {}
-    for name in names:
-        episode = load_episode(rollouts, name)
-        told = settings.context == "serve" and game.serve is not None
-        read[name] = episode | {
-            "frames": shrunk(episode["frames"], settings.side),
+    return {name: _learnt_from(load_episode(rollouts, name), seeds[name], settings, game)
+            for name in names}
+
+
+def _learnt_from(episode: Arrays, seed: int, settings: Forward, game: Game) -> Arrays:
+    """An episode as networks take it."""
+    told = settings.context == "serve" and game.serve is not None
+    return {"frames": shrunk(episode["frames"], settings.side),
             "actions": game.taken(episode["actions"]),
-            "serve": game.serve(seeds[name]) if told and game.serve else np.zeros(2, np.float32)}
-    return read
+            "rewards": episode["rewards"], "terminated": episode["terminated"],
+            "serve": game.serve(seed) if told and game.serve else np.zeros(2, np.float32)}
 
 
 def _keep_contexts(folder: Path, rollouts: Path, episodes: dict[str, Arrays],

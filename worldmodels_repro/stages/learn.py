@@ -1,4 +1,4 @@
-"""Stage 5 where C learns by gradient: DQN or TD3, in the real game or in M's dream.
+"""Stage 5 where C learns by gradient: DQN or TD3, in the real game or in a dream.
 
 One episode after the other is played and learnt from. Every so often the policy plays without
 exploration on seeds that training never sees; the best such policy is the agent. All draws of an
@@ -17,7 +17,7 @@ import numpy as np
 
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.evolution.players import WorldSpec
+from worldmodels_repro.evolution.players import WorldSpec, dream_of
 from worldmodels_repro.learning.chunks import Chunks
 from worldmodels_repro.learning.frames import FrameRing
 from worldmodels_repro.learning.replay import Fifo, memory_of
@@ -25,7 +25,7 @@ from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import LearningEpisode
 from worldmodels_repro.run import Run
-from worldmodels_repro.sections import Learn
+from worldmodels_repro.sections import Learn, World
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.storage import (
     Arrays,
@@ -44,7 +44,6 @@ from worldmodels_repro.storage import (
 from worldmodels_repro.tracking import Trackers
 from worldmodels_repro.training.quiet import import_keras_quietly
 from worldmodels_repro.worlds.agent import Body, load_body, network_of, pretrained_encoder
-from worldmodels_repro.worlds.dream import load_dream
 from worldmodels_repro.worlds.episodes import EndingWorld, play
 
 if TYPE_CHECKING:
@@ -322,8 +321,8 @@ def _learner(stage_run: Run, body: Body, seed: int, frames: FrameRing | None) ->
     return learner
 
 
-def _world(stage_run: Run, body: Body, name: str, slots: int) -> EndingWorld:
-    dream = load_dream(stage_run.path, stage_run.config) if name == "dream" else None
+def _world(stage_run: Run, body: Body, name: World, slots: int) -> EndingWorld:
+    dream = dream_of(stage_run.path, stage_run.config, name)
     return WorldSpec(body, stage_run.config.evolve.renderer, slots, dream).build()
 
 

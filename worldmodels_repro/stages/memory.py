@@ -80,7 +80,7 @@ class Windows(StepsOnWindows):
     """A :class:`training.loop.Course` of windows of episodes; a round ends with a validation."""
 
     def __init__(self, settings: Memory, training: Sequences, validation: Sequences, seed: int):
-        super().__init__(settings, training, seed)
+        super().__init__(settings, lambda step: training, seed)
         self._settings, self._validation = settings, validation
 
     def rate(self, step: int) -> float:

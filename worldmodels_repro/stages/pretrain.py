@@ -181,7 +181,7 @@ class Course(StepsOnWindows):
 
     def __init__(self, settings: Pretrain, task: Task, training: Examples, held_out: Examples,
                  seed: int, folder: Path):
-        super().__init__(settings, self, seed)
+        super().__init__(settings, lambda step: self, seed)
         self._task, self._examples, self._held_out = task, training, held_out
         self._steps, self._shuffle = task.steps(training), settings.shuffle
         self._rate, self._folder = settings.learning_rate, folder

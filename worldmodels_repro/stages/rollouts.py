@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from worldmodels_repro.config import load_config
+from worldmodels_repro.config import Config, load_config
 from worldmodels_repro.data.episodes import episode_file, kept_episodes
 from worldmodels_repro.data.recorded import recorded
 from worldmodels_repro.envs.game import Game
@@ -34,6 +35,7 @@ from worldmodels_repro.run import MIRRORED, Run, load_marker, versions
 from worldmodels_repro.sections import Rollouts
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import (
+    Arrays,
     append_json_line,
     link_or_copy,
     load_json_lines,
@@ -46,17 +48,12 @@ from worldmodels_repro.worlds.frames import FramesWorld
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collection:
+class Gathering:
     """All that a worker needs to play episodes."""
 
-    folder: Path
     game: str
     settings: Rollouts
     agents: list[Agent]
-
-    def __call__(self) -> Collects:
-        """A worker."""
-        return Collects(self)
 
 
 @dataclass(frozen=True)
@@ -77,14 +74,8 @@ class Episode:
 def run(stage_run: Run) -> None:
     """Collect what the manifest lacks of ``rollouts.policies``."""
     settings = stage_run.config.rollouts
-    agents = [_agent(Path(run), settings) for run in settings.agents]
-    game = game_named(stage_run.config.game)
-    game.require(settings.renderer)
-    for policy in settings.policies:
-        policy_named(policy)  # a user's own file is refused here, not by a worker
+    gathering, game = gathering_of(stage_run.config), game_named(stage_run.config.game)
     earlier = _kept(settings.keep, stage_run.config.game)
-    if "scripted" in settings.policies:
-        scripted_player(game)
     if settings.recorded is not None:
         next(recorded(settings.recorded, game))  # what is no recording is refused here
     folder = stage_run.begin("rollouts")
@@ -112,11 +103,9 @@ def run(stage_run: Run) -> None:
         for taken in _take_over(settings.recorded, game, folder, settings.min_steps, done):
             append_json_line(manifest, taken | stamp | {"renderer": "recorded"})
             done.add(taken["episode"])
-    collection = Collection(folder=folder, game=stage_run.config.game, settings=settings,
-                            agents=agents)
     waiting = [episode for episode in episodes if episode.name not in done]
     with (Progress("rollouts", len(done) + len(waiting), "episodes", len(done)) as progress,
-          Pool(collection, stage_run.config.evolve.workers,
+          Pool(partial(Collects, gathering, folder), stage_run.config.evolve.workers,
                stage_run.config.evolve.hang_after, game.own) as pool):
         for played in pool.map(waiting):
             append_json_line(manifest, played | stamp)
@@ -126,6 +115,22 @@ def run(stage_run: Run) -> None:
     stage_run.finish("rollouts", episodes=sum(line["kept"] for line in lines),
                      frames=sum(line["length"] for line in lines if line["kept"]),
                      mean_return=float(np.mean([line["return"] for line in lines])))
+
+
+def gathering_of(config: Config) -> Gathering:
+    """Who plays which game, as a run's settings say; workers make it again.
+
+    Raises:
+        UserError: the game can't be played with what is installed, or a policy is not known.
+    """
+    settings, game = config.rollouts, game_named(config.game)
+    agents = [_agent(Path(run), settings) for run in settings.agents]
+    game.require(settings.renderer)
+    for policy in settings.policies:
+        policy_named(policy)  # a user's own file is refused here, not by a worker
+    if "scripted" in settings.policies:
+        scripted_player(game)
+    return Gathering(game=config.game, settings=settings, agents=agents)
 
 
 def _agent(run: Path, settings: Rollouts) -> Agent:
@@ -174,40 +179,50 @@ def _kind(policy: str) -> int:
     return list(POLICIES).index(policy)
 
 
-class Collects:
-    """A worker: plays an episode, writes its file, and returns its manifest line."""
+class Plays:
+    """A worker: plays an episode."""
 
-    def __init__(self, collection: Collection):
-        self._collection = collection
-        self._world = FramesWorld(game_named(collection.game), 1, collection.settings.renderer)
+    def __init__(self, gathering: Gathering):
+        self._gathering = gathering
+        self._world = FramesWorld(game_named(gathering.game), 1, gathering.settings.renderer)
         self._policies: dict[tuple[str, int], Policy] = {}
 
-    def __call__(self, episode: Episode) -> dict[str, object]:
-        """The episode as the manifest knows it."""
-        settings, log = self._collection.settings, _Log(self._world)
+    def __call__(self, episode: Episode) -> Log:
+        """What came of it."""
+        settings, log = self._gathering.settings, Log(self._world)
         play(self._world, self._policy(episode), [episode.seed], settings.max_steps,
              settings.patience, log)
-        arrays = log.arrays()
-        kept = len(arrays["rewards"]) >= settings.min_steps
-        if kept:
-            save_npz(episode_file(self._collection.folder, episode.name), arrays)
-        return {"episode": episode.name, "seed": episode.seed, "policy": episode.policy,
-                "length": len(arrays["rewards"]), "return": float(np.sum(log.rewards)),
-                "kept": kept}
+        return log
 
     def _policy(self, episode: Episode) -> Policy:
         """Made once for all episodes that it plays; several agents take turns."""
-        agents = self._collection.agents
+        agents = self._gathering.agents
         turn = episode.number % len(agents) if agents else 0
         key = (episode.policy, turn)
         if key not in self._policies:
             self._policies[key] = policy_named(episode.policy)(
-                game_named(self._collection.game), self._collection.settings,
+                game_named(self._gathering.game), self._gathering.settings,
                 agents[turn] if agents else None)
         return self._policies[key]
 
 
-class _Log:
+class Collects:
+    """A worker: plays an episode, writes its file, and returns its manifest line."""
+
+    def __init__(self, gathering: Gathering, folder: Path):
+        self._plays, self._folder = Plays(gathering), folder
+        self._least = gathering.settings.min_steps
+
+    def __call__(self, episode: Episode) -> ManifestLine:
+        """The episode as the manifest knows it."""
+        log = self._plays(episode)
+        if kept := len(log.rewards) >= self._least:
+            save_npz(episode_file(self._folder, episode.name), log.arrays())
+        return {"episode": episode.name, "seed": episode.seed, "policy": episode.policy,
+                "length": len(log.rewards), "return": float(np.sum(log.rewards)), "kept": kept}
+
+
+class Log:
     """What came of an episode, step by step."""
 
     def __init__(self, world: FramesWorld):
@@ -220,13 +235,14 @@ class _Log:
 
     def __call__(self, seen: np.ndarray, actions: np.ndarray, rewards: np.ndarray,
                  dones: np.ndarray) -> None:
+        """A step: a :class:`worlds.episodes.Watcher`."""
         self._frames.append(seen[0])
         self._states.append(self._world.states[0].copy())
         self._actions.append(actions[0].copy())
         self.rewards.append(float(rewards[0]))
         self._terminated.append(bool(self._world.terminated[0]))
 
-    def arrays(self) -> Mapping[str, np.ndarray]:
+    def arrays(self) -> Arrays:
         """The episode's file; what did not end by itself was cut at its last step."""
         terminated = np.array(self._terminated, bool)
         truncated = np.zeros(len(terminated), bool)

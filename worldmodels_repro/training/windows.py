@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -42,7 +43,7 @@ class StepsOnWindows:
 
     Args:
         settings: its section.
-        training: what to learn from.
+        training: a step's number -> what its windows are drawn from.
         seed: of every draw.
 
     Attributes:
@@ -54,7 +55,7 @@ class StepsOnWindows:
     counts = "valid"
     digits = 5
 
-    def __init__(self, settings: Settings, training: Drawn, seed: int):
+    def __init__(self, settings: Settings, training: Callable[[int], Drawn], seed: int):
         self.total, self.every = settings.steps, settings.validate_every
         self._batch, self._training, self._seed = settings.batch, training, seed
 
@@ -76,7 +77,8 @@ class StepsOnWindows:
         for step in range(done, until):
             rate = self.rate(step)
             model.optimizer.learning_rate = rate
-            inputs, targets = self._training.batch(self._batch, generator(self._seed, step))
+            inputs, targets = self._training(step).batch(self._batch,
+                                                        generator(self._seed, step))
             logs = model.train_on_batch(self.prepared(inputs, model, step), targets,
                                         return_dict=True)
             means.add(logs, self.weight(targets))

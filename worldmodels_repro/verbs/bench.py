@@ -39,7 +39,7 @@ def run(runs: list[Path], episodes: int = 100, out: Path | None = None) -> None:
         UserError: a run has nothing to judge, or is of another game.
     """
     from worldmodels_repro.envs.registry import game_named
-    from worldmodels_repro.policies.registry import policy_named
+    from worldmodels_repro.policies.registry import by_rule_or_held
     from worldmodels_repro.records import Bench
     from worldmodels_repro.report import horizons as report
     from worldmodels_repro.run import load_run
@@ -58,8 +58,7 @@ def run(runs: list[Path], episodes: int = 100, out: Path | None = None) -> None:
     game.require("fast")
     for path, config in configs.items():
         models |= _models(path, config)
-    policy = policy_named("held" if game.scripted is None else "scripted")(
-        game, first.rollouts, None)
+    policy, _ = by_rule_or_held(game, first.rollouts)
     seeds = [episode_seed(first.evaluate.seed, "validation", k) for k in range(episodes)]
     played = held_out(game, policy, seeds, max(HORIZONS))
     if int(played.lengths.max()) <= SEEN:

@@ -25,6 +25,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     player.add_argument("--agent", dest="human", action="store_false",
                         default=False, help="watch the agent (the default)")
     player.add_argument("--human", action="store_true", help="play with the arrow keys")
+    parser.add_argument("--state", action="store_true",
+                        help="forward: no game, but the network's state, moved number by number: "
+                        "by itself, or with --human by you (left and right choose one, up and "
+                        "down move it, space goes on a step)")
     parser.add_argument("--gif", type=Path, metavar="FILE",
                         help="write the episode here (default without a display: in the run)")
     parser.add_argument("--seed", type=numbers.seed, metavar="N",
@@ -32,7 +36,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(stage_run: Run, world: str = "real", temperature: float | None = None,
-        human: bool = False, gif: Path | None = None, seed: int | None = None) -> None:
+        human: bool = False, gif: Path | None = None, seed: int | None = None,
+        state: bool = False) -> None:
     """Play one episode in a window, or, without a display, the agent's into a file.
 
     Args:
@@ -42,6 +47,7 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
         human: whether a person plays.
         gif: the ``.webp`` or ``.gif`` to write (None: none where there is a window).
         seed: of the episode (None: the first held-out one's).
+        state: whether the numbers of a network's state are moved, and no game is played.
 
     Raises:
         UserError: something is asked for that there is not.
@@ -52,6 +58,7 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
     from worldmodels_repro.seeds import episode_seed
     from worldmodels_repro.watch.animation import check_suffix, write_animation
     from worldmodels_repro.watch.film import film, frame_time
+    from worldmodels_repro.watch.forward_scene import by_hand
     from worldmodels_repro.watch.window import has_display, show
 
     own = stage_run.path / "config.yaml"
@@ -62,6 +69,10 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
     game = game_named(stage_run.config.game)
     if temperature is not None and world != "dream":
         raise UserError("--temperature is the dream's: add --world dream")
+    if state:
+        if world != "forward":
+            raise UserError("--state is of a network that predicts frames: add --world forward")
+        game = by_hand(game)
     if human and not game.keys:
         raise UserError(f"{game.name} has no keys to play it with: leave --human out")
     if gif is not None:
@@ -73,9 +84,10 @@ def run(stage_run: Run, world: str = "real", temperature: float | None = None,
     if seed is None:
         seed = episode_seed(stage_run.config.evaluate.seed,
                             "dream" if world == "dream" else "evaluation", 0)
-    scene, name = _scene(stage_run, world, temperature, human, seed)
+    scene, name = (_state_scene(stage_run, human, seed) if state else
+                   _scene(stage_run, world, temperature, human, seed))
     if not windowed:
-        gif = gif or stage_run.path / "play" / f"{world}-{seed}.webp"
+        gif = gif or stage_run.path / "play" / f"{'state' if state else world}-{seed}.webp"
         film(scene, gif, name, game.fps)
     else:
         pictures = show(scene, game, human, name)
@@ -117,7 +129,7 @@ def _forward_scene(stage_run: Run, human: bool, seed: int) -> tuple[Scene, str]:
     """The game and the network's prediction; whoever gathers data acts, or a person."""
     from worldmodels_repro.envs.registry import game_named
     from worldmodels_repro.models.forward.predictor import load_frame_network
-    from worldmodels_repro.policies.registry import policy_named
+    from worldmodels_repro.policies.registry import by_rule_or_held
     from worldmodels_repro.storage import needed
     from worldmodels_repro.watch.forward_scene import ForwardScene
 
@@ -126,6 +138,16 @@ def _forward_scene(stage_run: Run, human: bool, seed: int) -> tuple[Scene, str]:
     network, game = load_frame_network(path, config.forward, config.game), game_named(config.game)
     if human:
         return ForwardScene(game, network, None, seed), "you"
-    name = "held" if game.scripted is None else "scripted"
-    policy = policy_named(name)(game, config.rollouts, None)
+    policy, name = by_rule_or_held(game, config.rollouts)
     return ForwardScene(game, network, policy, seed), name
+
+
+def _state_scene(stage_run: Run, human: bool, seed: int) -> tuple[Scene, str]:
+    """A network's state, moved by a person or by itself."""
+    from worldmodels_repro.storage import needed
+    from worldmodels_repro.watch.forward_scene import SWEPT, StateScene
+    from worldmodels_repro.worlds.forward import load_forward_dream
+
+    needed(stage_run.path / "forward" / "programs.npz", "forward")
+    dream = load_forward_dream(stage_run.path, stage_run.config)
+    return StateScene(dream, seed, None if human else SWEPT), "you" if human else "each in turn"

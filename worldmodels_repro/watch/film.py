@@ -74,23 +74,24 @@ def vision_of(run: Run) -> Representation | None:
     return load_vision(run.path, run.config.vae.layers)
 
 
-def frame_time(fps: int) -> int:
+def frame_time(fps: int, every: int = EVERY) -> int:
     """Milliseconds that a film shows each picture of a game of ``fps`` steps a second."""
-    return round(1000 * EVERY / fps / PACE)
+    return round(1000 * every / fps / PACE)
 
 
-def film(scene: Scene, path: Path, name: str, fps: int) -> Film:
-    """Let the scene's agent act to the episode's end, and write that as :func:`record` does."""
+def film(scene: Scene, path: Path, name: str, fps: int, every: int = EVERY) -> Film:
+    """Let the scene's agent act to the episode's end, and write that as :func:`record` does: a
+    picture of every tenth step, or of every ``every``-th."""
     check_suffix(path)
     easel, shot, over = Easel(name), Film(), False
     shot.pictures.append(easel.paint(scene))
     while not over:
         over = scene.step(scene.act())
-        if over or scene.steps % EVERY == 0:
+        if over or scene.steps % every == 0:
             shot.pictures.append(easel.paint(scene))
     scene.close()
     shot.score, shot.steps = scene.score, scene.steps
-    write_animation(path, shot.pictures, frame_time(fps))
+    write_animation(path, shot.pictures, frame_time(fps, every))
     return shot
 
 

@@ -34,6 +34,16 @@ class EndingWorld(World, Protocol):
         """(B,) whether the last step ended a slot's episode by itself, not by its time."""
 
 
+class FramesToPlay(EndingWorld, Protocol):
+    """A world of frames (B, 64, 64, 3) uint8 that V or C may look at: games, or what predicts them.
+
+    Attributes:
+        live: (B,) whether an episode is played in a slot.
+    """
+
+    live: np.ndarray
+
+
 class Policy(Protocol):
     """Who acts in all slots of a world."""
 

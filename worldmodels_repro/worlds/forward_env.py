@@ -18,9 +18,8 @@ from gymnasium import spaces
 from worldmodels_repro.config import load_config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.frame import FRAME, SIDE
-from worldmodels_repro.models.contracts import Predicted
-from worldmodels_repro.models.forward.predictor import load_contexts, load_frame_network
+from worldmodels_repro.frame import FRAME
+from worldmodels_repro.worlds.forward import ForwardWorld, load_forward_dream
 
 Info = dict[str, Any]
 RENDER_MODES = ["rgb_array"]
@@ -52,44 +51,32 @@ class ForwardEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise UserError(f"render_mode {render_mode!r} is not known: rgb_array or None is")
         config = load_config(path / "config.yaml")
-        game, model = (game_named(config.game),
-                       load_frame_network(path, config.forward, config.game))
+        game = game_named(config.game)
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "render_fps": game.fps}
         self.observation_space = spaces.Box(0, 255, FRAME, np.uint8)
         self.action_space = spaces.Box(game.low, game.high, dtype=np.float32)
-        self._predictor, self._contexts = model.predictor(1), load_contexts(path)
-        self._scores, self._most = model.scores, game.max_steps
-        self._frame = np.zeros(FRAME, np.uint8)
+        self._world = ForwardWorld(load_forward_dream(path, config), 1)
 
     def reset(self, *, seed: int | None = None,
               options: Info | None = None) -> tuple[np.ndarray, Info]:
         """A new episode: the last frame of its context."""
         super().reset(seed=seed)
-        episode = int(self.np_random.integers(len(self._contexts.frames)))
-        context = self._contexts[episode:episode + 1]
-        self._state, self._age = self._predictor.start(context), 0
-        self._frame = context.frames[0, -1].copy()
-        return self._frame, {}
+        self._world.reset(0, int(self.np_random.integers(2**31)))
+        return self._frame(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, Info]:
         """Action (A,), clipped to the game's ranges -> frame, reward, terminated, truncated."""
         box = self.action_space
         assert isinstance(box, spaces.Box)
         clipped = np.clip(np.asarray(action, np.float32), box.low, box.high)
-        after = self._predictor.step(self._state, clipped[None])
-        self._state, self._frame, self._age = after.state, shown(after)[0], self._age + 1
-        reward = float(after.rewards[0]) if self._scores else 1.0
-        terminated = self._scores and bool(after.endings[0] > 0)
-        return (self._frame, reward, terminated, not terminated and self._age >= self._most, {})
+        rewards, dones = self._world.step(clipped[None])
+        terminated = bool(self._world.terminated[0])
+        return self._frame(), float(rewards[0]), terminated, bool(dones[0]) and not terminated, {}
 
     def render(self) -> np.ndarray | None:
         """The frame now, (64, 64, 3) uint8; None without a render mode."""
-        return None if self.render_mode is None else self._frame
+        return None if self.render_mode is None else self._frame()
 
-
-def shown(step: Predicted) -> np.ndarray:
-    """What is predicted as V's frames, (B, 64, 64, 3) uint8: smaller ones are drawn larger."""
-    times = SIDE // step.frames.shape[1]
-    frames = (step.frames * 255.0).round().astype(np.uint8)
-    return frames.repeat(times, axis=1).repeat(times, axis=2)
+    def _frame(self) -> np.ndarray:
+        return self._world.features()[0].copy()

@@ -11,6 +11,7 @@ import numpy as np
 from worldmodels_repro.data.stacks import Sight, Stacks
 from worldmodels_repro.envs.game import Game, Renderer
 from worldmodels_repro.frame import FRAME
+from worldmodels_repro.worlds.episodes import FramesToPlay
 
 
 class _Games:
@@ -95,17 +96,15 @@ class StacksWorld:
     A step is ``sight.skip`` steps of the game with the same action, and their rewards' sum.
 
     Args:
-        game: which.
-        slots: B.
-        renderer: ``fast`` to train, ``original`` to judge.
+        games: of frames, real ones or predicted; B.
         sight: how frames are seen.
         encode: stacks -> what is seen of them.
     """
 
-    def __init__(self, game: Game, slots: int, renderer: Renderer, sight: Sight,
+    def __init__(self, games: FramesToPlay, sight: Sight,
                  encode: Callable[[np.ndarray], np.ndarray] = lambda stacks: stacks):
-        self.slots, self._skip, self._encode = slots, sight.skip, encode
-        self._games, self._stacks = FramesWorld(game, slots, renderer), Stacks(sight, slots)
+        self.slots, self._skip, self._encode = games.slots, sight.skip, encode
+        self._games, self._stacks = games, Stacks(sight, games.slots)
 
     def reset(self, slot: int, seed: int) -> None:
         """Begin the episode of this seed."""

@@ -1,14 +1,13 @@
-"""The real game as a world: games, V and M; C sees features and knows no more."""
+"""Games seen through V and M as a world: C sees features and knows no more."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from worldmodels_repro.envs.game import Renderer
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.seeds import generator
 from worldmodels_repro.worlds.agent import Body, Senses
-from worldmodels_repro.worlds.frames import FramesWorld
+from worldmodels_repro.worlds.episodes import FramesToPlay
 
 
 class RealWorld:
@@ -16,17 +15,15 @@ class RealWorld:
 
     Args:
         body: V, M and the wiring.
-        slots: B.
-        renderer: ``fast`` to train, ``original`` to judge.
+        games: of frames, real ones or predicted; B.
     """
 
-    def __init__(self, body: Body, slots: int, renderer: Renderer):
-        self.slots = slots
-        game = game_named(body.game)
+    def __init__(self, body: Body, games: FramesToPlay):
+        self.slots = slots = games.slots
         assert body.vision is not None  # StatesWorld is for those without
-        self._games = FramesWorld(game, slots, renderer)
-        self._senses = Senses(body, slots)
-        self._noise = np.zeros((slots, game.max_steps + 1, body.vision.size), np.float32)
+        self._games, self._senses = games, Senses(body, slots)
+        most = game_named(body.game).max_steps
+        self._noise = np.zeros((slots, most + 1, body.vision.size), np.float32)
         self._steps = np.zeros(slots, int)
         self._all = np.arange(slots)
 

@@ -20,6 +20,7 @@ from worldmodels_repro.envs.game import Renderer
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.worlds.agent import load_body
+from worldmodels_repro.worlds.frames import FramesWorld
 from worldmodels_repro.worlds.real import RealWorld
 
 Info = dict[str, Any]
@@ -51,7 +52,8 @@ class SeenEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         if body.vision is None:
             raise UserError(f"{path} has no V to see with: gymnasium.make({game.judge_id!r}) is "
                             "its game")
-        self._world, self._most, self._age = RealWorld(body, 1, renderer), game.max_steps, 0
+        self._world = RealWorld(body, FramesWorld(game, 1, renderer))
+        self._most, self._age = game.max_steps, 0
         self.observation_space = spaces.Box(-np.inf, np.inf, (body.shape.features,), np.float32)
         self.action_space = spaces.Box(game.low, game.high, dtype=np.float32)
 

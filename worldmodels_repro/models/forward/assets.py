@@ -32,7 +32,19 @@ class Assets(RecurrentNetwork):
 
     def draw(self, features: Any) -> Any:
         """(N, H) -> logits (N, S, S, 3)."""
-        return self.pictures(ops.reshape(self.theta(features), (-1, ASSETS, 2)))
+        return self.pictures(self.shifts(features))
+
+    def shifts(self, features: Any) -> Any:
+        """(N, H) -> (N, 3, 2), as :func:`translated` takes them."""
+        return ops.reshape(self.theta(features), (-1, ASSETS, 2))
+
+    def parts(self, state: Any) -> Any:
+        """Each asset's shift, and the asset where it then is, on the ground."""
+        shifts = self.shifts(self.recurrence.features(state))
+        moved = ops.sigmoid(self.pictures.moved(shifts) + self.pictures.ground)
+        pixels = 0.5 * (self.side - 1) * shifts
+        return ops.concatenate([ops.reshape(pixels, (-1, 2 * ASSETS)),
+                                ops.reshape(moved, (-1, ASSETS * self.pixels))], axis=1)
 
 
 class Pictures(layers.Layer):
@@ -53,6 +65,10 @@ class Pictures(layers.Layer):
             initializer=lambda shape, dtype=None: ops.convert_to_tensor(first, dtype))
         self.ground = self.add_weight(name="ground", shape=(3,), initializer="zeros")
 
+    def moved(self, shifts: Any) -> Any:
+        """Shifts (N, 3, 2) -> the assets where they are then (N, 3, S, S, 3)."""
+        return translated(self.pictures, shifts)
+
     def call(self, shifts: Any) -> Any:
         """Shifts (N, 3, 2) -> logits (N, S, S, 3)."""
-        return ops.sum(translated(self.pictures, shifts), axis=1) + self.ground
+        return ops.sum(self.moved(shifts), axis=1) + self.ground

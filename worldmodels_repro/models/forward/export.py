@@ -1,4 +1,4 @@
-"""A trained network as two programs that OpenVINO runs: no Keras where it plays.
+"""A trained network as programs that OpenVINO runs: no Keras where it plays.
 
 TensorFlow traces what Keras computes, and OpenVINO reads the trace.
 """
@@ -22,10 +22,11 @@ def programs(network: ForwardNetwork) -> Arrays:
     """``start`` and ``step`` of a network, each as OpenVINO's text and weights.
 
     ``start`` takes a context and gives states (B, n); ``step`` takes [state, action] and gives
-    [frame, reward, ending's logit, state], all in rows, frames in [0, 1].
+    [frame, reward, ending's logit, state], all in rows, frames in [0, 1]. Where frames are put
+    together of parts, ``parts`` takes a state and gives those.
 
     Returns:
-        ``start_xml``, ``start_bin``, ``step_xml``, ``step_bin``, each bytes (uint8).
+        ``start_xml``, ``start_bin``, ``step_xml`` and so on, each bytes (uint8).
     """
     settings = network.settings
     seen = (2,) if settings.context == "serve" else (settings.seen, network.side, network.side, 3)
@@ -36,8 +37,11 @@ def programs(network: ForwardNetwork) -> Arrays:
         frame = ops.reshape(ops.sigmoid(logits), (-1, network.pixels))
         return ops.concatenate([frame, network.outcome(features), state], axis=1)
 
-    return (_program("start", network.start, seen)
+    made = (_program("start", network.start, seen)
             | _program("step", step, (size + network.actions,)))
+    if network.parts(np.zeros((1, size), np.float32)) is not None:
+        made |= _program("parts", network.parts, (size,))
+    return made
 
 
 def _program(name: str, function: Callable[[Any], Any], shape: tuple[int, ...]) -> Arrays:

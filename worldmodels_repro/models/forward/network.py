@@ -53,6 +53,15 @@ class ForwardNetwork(keras.Model):
         """State (B, n), actions (B, A) -> logits (B, S, S, 3), features (B, F), state (B, n)."""
         raise NotImplementedError
 
+    def parts(self, state: Any) -> Any:
+        """State (B, n) after a step -> what its frame was put together of, all of it in one row.
+
+        Returns:
+            k shifts (x, y) in pixels, then k pictures (S, S, 3) in [0, 1] as they are after them:
+            (B, k (2 + 3 S S)); None where a frame is not made of parts.
+        """
+        return None
+
     def unroll(self, context: Any, actions: Any, frames: Any, picks: Any,
                training: bool) -> tuple[Any, Any]:
         """Whole windows at once.

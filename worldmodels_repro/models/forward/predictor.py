@@ -1,8 +1,9 @@
-"""A trained network that predicts frames, as data: its two programs. No Keras, no TensorFlow."""
+"""A trained network that predicts frames, as data: its programs. No Keras, no TensorFlow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,31 @@ class Predictor:
         return Predicted(out[:, :pixels].reshape(-1, side, side, 3), out[:, pixels],
                          out[:, pixels + 1], out[:, pixels + 2:])
 
+    def parts(self, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the frame was put together of that came with a state (B, n).
+
+        Returns:
+            How far each part was moved, right and down in the frame's pixels, (B, k, 2), and the
+            parts where they are then, (B, k, S, S, 3) in [0, 1].
+
+        Raises:
+            UserError: the network's frames are not made of parts.
+        """
+        source, target, program = self._parts
+        source[:] = state
+        program.run()
+        side = self._network.side
+        count = target.shape[1] // (2 + self._pixels)
+        return (target[:, :2 * count].copy().reshape(-1, count, 2),
+                target[:, 2 * count:].copy().reshape(-1, count, side, side, 3))
+
+    @cached_property
+    def _parts(self) -> tuple[np.ndarray, np.ndarray, Program]:
+        if "parts_xml" not in self._network.programs:
+            raise UserError("the network puts no parts together: forward.network=assets does; one "
+                            "from before they were kept has to be trained anew")
+        return self._compiled("parts", (self.size,))
+
     def _compiled(self, name: str,
                   shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, Program]:
         """Its input's buffer, its output's, and the program."""
@@ -104,7 +130,7 @@ def load_frame_network(run: Path, settings: Forward, game: str) -> FrameNetwork:
         UserError: there is none, or it is of another game.
     """
     path = run / "forward" / "programs.npz"
-    arrays = load_npz(path, (*PROGRAMS, "actions"))
+    arrays = load_npz(path, beside=(*PROGRAMS, "actions"))
     actions = game_named(game).actions
     if arrays.pop("actions") != actions:
         raise UserError(f"{path} is of a game whose actions are not {game}'s {actions} numbers: "

@@ -44,6 +44,10 @@ class Recurrence(keras.layers.Layer):
         far, _ = self.far.cell(near, [state[:, H:2 * H]])
         return near + far, ops.concatenate([near, state[:, 2 * H:], far], axis=1)
 
+    def features(self, state: Any) -> Any:
+        """What the step gave that led to a state (B, n): (B, H)."""
+        return state[:, :self.units] + state[:, -self.units:]
+
     def call(self, hidden: Any, actions: Any) -> Any:
         """A context's (B, H), actions (B, T, A) -> features (B, T, H)."""
         near = self.near(self.embed(actions), initial_state=[hidden])
