@@ -176,9 +176,10 @@ def _hold_out(gathering: Gathering, folder: Path, config: Config) -> None:
 def _stream(gathering: Gathering, config: Config) -> Iterator[Callable[[int], Clips]]:
     """Workers at play, and a step's number -> what its windows are drawn from."""
     settings = config.forward
-    longest = min(gathering.settings.max_steps, game_named(config.game).max_steps)
+    game = game_named(config.game)
+    longest = min(gathering.settings.max_steps, game.max_steps)
     with Pool(partial(PlaysFresh, gathering, settings, config.seed), config.evolve.workers,
-              config.evolve.hang_after) as pool:
+              config.evolve.hang_after, game.own) as pool:
         fresh = Fresh(pool, settings.fresh or 0, settings.renew, _rounds(settings))
 
         def clips(step: int) -> Clips:
