@@ -102,8 +102,12 @@ def _cover(source: Source) -> Mapping[str, str]:
     engine = source.needs_engine()
     world = source.run.config.evolve.world
     where = f"{DREAMS[world]} alone" if world in DREAMS else "the game"
-    return {"game": escape(source.game.judge_id), "where": where,
+    return {"game": escape(source.game.judge_id), "where": where, "made": _made(source),
             "temperature": f"{engine['temperature']:g}"}
+
+
+def _made(source: Source) -> str:
+    return "evolved" if source.run.config.controller.by == "cma_es" else "learnt"
 
 
 def _claim(source: Source) -> Mapping[str, str]:
@@ -134,7 +138,8 @@ def _claim(source: Source) -> Mapping[str, str]:
               "below" if agent["ci95"][1] < judged["solved"] else "around")
     return {"cards": "".join(f'<div><div class="number">{value}</div><p>{escape(words)}</p></div>'
                              for value, words in cards),
-            "where": where, "generation": str(judged["agent"]["generation"]),
+            "where": where, "made": _made(source),
+            "generation": str(judged["agent"]["generation"]),
             "solved": f"{judged['solved']:g}", "against": solved}
 
 
@@ -194,17 +199,24 @@ def _evolution(source: Source) -> Mapping[str, str]:
     x = table["generation"]
     levels = [*table["worst"], *table["best"]]
     low, high = min(levels), max([*levels, table["solved"]])
-    plot = svg.Plot("returns of each generation's candidates: best, mean and worst",
+    plot = svg.Plot("returns of each generation: best, mean and worst",
                     (0, max(x)), (low, high + 0.05 * (high - low)), ("generation", "return"), 260)
     plot.band(x, table["worst"], table["best"], "agent")
-    plot.line(zip(x, table["mean"], strict=True), "agent", "mean of the population")
+    plot.line(zip(x, table["mean"], strict=True), "agent", "mean")
     plot.rule(table["solved"], "solved")
     for row in table["validations"]:
         plot.interval(row["generation"], row["mean"] - row["interval"],
                       row["mean"] + row["interval"], "other")
     replay = bool(source.generations and source.engine)
-    return {"chart": plot.svg(), "world": DREAMS.get(table["world"], "the game"),
-            "population": str(source.run.config.evolve.population),
+    config, world = source.run.config, DREAMS.get(table["world"], "the game")
+    words = {
+        "evolved": {"episodes": f"{config.evolve.population} candidates played in {world}, and "
+                    "CMA-ES moved towards those that did better.", "of_these": "candidate",
+                    "evaluated": "the mean of the distribution"},
+        "learnt": {"episodes": f"it played {config.ppo.episodes} episodes in {world} with noise on "
+                   "what it does, and what went better than expected was made likelier (PPO).",
+                   "of_these": "episode", "evaluated": "C without noise"}}
+    return {"chart": plot.svg(), **words[_made(source)],
             "replay": _tiles("The means of some generations in the same dream: same start, same "
                              "draws.") if replay else ""}
 
