@@ -85,8 +85,8 @@ class Pool(Generic[Task, Result]):
                 if deaths > _DEATHS:
                     raise UserError(
                         f"workers died {deaths} times over: {self._doubt}free memory, or use "
-                        "fewer of them "
-                        "with --set evolve.workers=1; then run the same command again"
+                        "fewer of them with --set evolve.workers=1; then run the same command "
+                        "again"
                     ) from None
                 self._executor.shutdown(wait=False, cancel_futures=True)
                 self._executor = self._start()

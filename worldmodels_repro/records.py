@@ -26,7 +26,7 @@ ManifestLine = TypedDict("ManifestLine", {
 
 
 class Evaluation(TypedDict):
-    """A line of ``evaluations.jsonl``: the CMA mean on the validation tracks."""
+    """A line of ``evaluations.jsonl``: what the search stands for on the validation tracks."""
 
     generation: int
     episodes: int

@@ -237,7 +237,7 @@ class Costs(TypedDict):
 
 
 class Validation(TypedDict):
-    """The CMA mean on seeds of its own: its mean return, and half of that mean's 95 % interval."""
+    """A search's mean on seeds of its own: what it returns, and half of the 95 % interval."""
 
     generation: int
     mean: float
@@ -265,14 +265,14 @@ class Learning(TypedDict):
 
 
 class Generations(TypedDict):
-    """Returns of each generation's candidates, and how the CMA mean fared.
+    """Returns of each generation's candidates, and how the search's mean fared.
 
     Attributes:
         generation: its number.
         best, mean, std, worst: over the population, each candidate's mean over its episodes.
         steps: that its candidates played.
         hours: of the evolution, by then.
-        validations: of the CMA mean.
+        validations: of the search's mean.
         world: where C evolves, as ``evolve.world`` has it.
         solved: the return that counts as solved.
     """
@@ -299,7 +299,7 @@ class Reached(TypedDict):
 
 
 class SeedCurve(TypedDict):
-    """One seed's validations: the CMA mean's score, by generation and by steps of all kinds."""
+    """One seed's validations: the search's mean, by generation and by steps of all kinds."""
 
     seed: int
     score: list[float]

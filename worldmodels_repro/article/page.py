@@ -100,7 +100,7 @@ def _alive(run: Run) -> tuple[Arrays, dict[str, Any] | None, str, str]:
 
 
 def _generations(run: Run) -> dict[int, np.ndarray]:
-    """Weights of the CMA means that the run keeps: some, evenly spread, the last one among them."""
+    """Means of the search that the run keeps: some, evenly spread, the last one among them."""
     files = sorted((run.folder("evolve") / "agents").glob("generation-*.npz"))
     places = sorted({round(place) for place in np.linspace(0, len(files) - 1, REPLAYED)})
     return {int(files[place].stem.split("-")[1]):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from worldmodels_repro.evolution.players import Players
+from worldmodels_repro.evolution.search import row
 from worldmodels_repro.evolution.strategy import Strategy
 from worldmodels_repro.sections import Evolve
 from worldmodels_repro.seeds import episode_seed
@@ -57,14 +58,9 @@ class CmaSearch:
             places = places[self._best_dreamers(dreamers, places, seed, number)]
         returns, steps = self._played(players, places, seed, number, settings.rollouts)
         fitness = self.fitness(returns)
-        failed = int((~np.isfinite(fitness)).sum())
         sigma = strategy.sigma
         strategy.tell(places, fitness)
-        finite = fitness[np.isfinite(fitness)]
-        return {"generation": number, "best": round(float(finite.max()), 3),
-                "mean": round(float(finite.mean()), 3), "std": round(float(finite.std()), 3),
-                "worst": round(float(finite.min()), 3), "failed": failed,
-                "sigma": round(sigma, 6), "steps": steps}
+        return row(number, fitness, sigma, steps)
 
     def _played(self, players: Players, places: np.ndarray, seed: int, number: int,
                 rollouts: int) -> tuple[np.ndarray, int]:

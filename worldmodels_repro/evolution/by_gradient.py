@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from worldmodels_repro.evolution.players import Players
+from worldmodels_repro.evolution.search import row
 from worldmodels_repro.learning.ppo import PPO
 from worldmodels_repro.sections import Evolve, Ppo
 from worldmodels_repro.seeds import episode_seed, generator
@@ -40,11 +41,7 @@ class GradientSearch:
                                  self._evolve.patience)
         facts = self._learner.update(tried.seen, tried.outputs, tried.rewards, tried.steps,
                                      tried.ended, generator(seed, 5, number))
-        returns = tried.returns
-        return {"generation": number, "best": round(float(returns.max()), 3),
-                "mean": round(float(returns.mean()), 3), "std": round(float(returns.std()), 3),
-                "worst": round(float(returns.min()), 3), "failed": 0,
-                "sigma": round(float(sigma.mean()), 6), "steps": int(tried.steps.sum()),
+        return {**row(number, tried.returns, float(sigma.mean()), int(tried.steps.sum())),
                 **{name: round(value, 6) for name, value in facts.items()}}
 
     def state(self) -> Arrays:

@@ -15,7 +15,7 @@ class Search(Protocol):
 
     @property
     def mean(self) -> np.ndarray:
-        """(n,) the weights that stand for it: these are evaluated."""
+        """(n,) the weights that stand for it, and are evaluated: CMA-ES's mean, C without noise."""
 
     def generation(self, players: Players, dreamers: Players | None, seed: int,
                    number: int) -> dict[str, Any]:
@@ -28,8 +28,7 @@ class Search(Protocol):
             number: of the generation, from 1.
 
         Returns:
-            Its row: generation; best, mean, std and worst of the returns it learns from; failed;
-            sigma; steps; and what else there is to tell.
+            Its :func:`row`, and what else there is to tell.
         """
 
     def state(self) -> Arrays:
@@ -41,3 +40,19 @@ class Search(Protocol):
         Raises:
             UserError: it is another search's.
         """
+
+
+def row(number: int, scores: np.ndarray, sigma: float, steps: int) -> dict[str, Any]:
+    """What is told of any generation.
+
+    Args:
+        number: from 1.
+        scores: (n,) what it learns from; those that failed are not finite.
+        sigma: how widely it searched.
+        steps: that it played.
+    """
+    finite = scores[np.isfinite(scores)]
+    return {"generation": number, "best": round(float(finite.max()), 3),
+            "mean": round(float(finite.mean()), 3), "std": round(float(finite.std()), 3),
+            "worst": round(float(finite.min()), 3), "failed": len(scores) - len(finite),
+            "sigma": round(sigma, 6), "steps": steps}

@@ -160,7 +160,7 @@ def load_spread(run: Path) -> Spread:
                         "to is not known: name a run that you evolved, or do without "
                         "evolve.start_spread and the candidates of rollouts.policies")
     state = load_npz(path)
-    if "log_sigma" in state:
+    if "actor/000" in state:
         raise UserError(f"PPO found the C of {run}, and has no candidates: ask for the controller "
                         "in rollouts.policies, with rollouts.agent_noise")
     return spread(state, str(path))

@@ -31,7 +31,7 @@ class PPO:
 
     def __init__(self, shape: ControllerShape, start: np.ndarray, settings: Ppo, seed: int):
         keras.utils.set_random_seed(seed)
-        self._shape, self._settings = shape, settings
+        self._settings = settings
         features = keras.Input((shape.features,))
         values = features
         for number, (_, outputs) in enumerate(shape.layers, start=1):
@@ -41,25 +41,21 @@ class PPO:
         for layer, (matrix, bias) in zip(self._actor.layers[1:], shape.parts(start[None]),
                                          strict=True):
             layer.set_weights([matrix[0].T, *([] if bias is None else [bias[0]])])
-        self._log_sigma = keras.Variable(np.full(shape.actions, np.log(settings.sigma), np.float32))
         self._critic = keras.Sequential([
             keras.Input((shape.features,)), layers.Dense(settings.critic, "tanh"),
             layers.Dense(1)])
-        # (2, F) the features' mean and deviation in the first steps, for the critic alone.
-        self._moments = np.zeros(0, np.float32)
-        self._unit = np.ones((), np.float32)  # of rewards: what states are worth varies by about 1
-        self._trained = [*self._actor.trainable_variables, self._log_sigma]
+        self._scales = _Scales(shape, settings.sigma)
+        self._trained = [*self._actor.trainable_variables, self._scales.log_sigma]
         self._actor_optimizer = keras.optimizers.Adam(settings.learning_rate)
         self._critic_optimizer = keras.optimizers.Adam(settings.learning_rate)
         self._actor_optimizer.build(self._trained)
         self._critic_optimizer.build(self._critic.trainable_variables)
         rows = np.zeros((settings.batch, shape.features), np.float32)
         column = np.zeros(settings.batch, np.float32)
-        moments = np.ones((2, shape.features), np.float32)
         actions = np.zeros((settings.batch, shape.actions), np.float32)
-        self._step = compiled(self._learn, rows, moments, actions, column, column, column)
+        self._step = compiled(self._learn, rows, actions, column, column, column)
         part = np.zeros((PART, shape.features), np.float32)
-        self._value = compiled(self._worth, part, moments)
+        self._value = compiled(self._worth, part)
         self._likely = compiled(self._log_likelihood, part,
                                 np.zeros((PART, shape.actions), np.float32))
 
@@ -71,7 +67,7 @@ class PPO:
     @property
     def sigma(self) -> np.ndarray:
         """(A,) standard deviations of the noise on what C gives before tanh."""
-        return np.exp(np.asarray(self._log_sigma))
+        return np.exp(np.asarray(self._scales.log_sigma))
 
     def update(self, seen: np.ndarray, outputs: np.ndarray, rewards: np.ndarray,
                lengths: np.ndarray, ended: np.ndarray,
@@ -90,17 +86,16 @@ class PPO:
             ``kl``, how far the policy was moved, in nats; the ``rate`` that did; the critic's
             ``explained`` variance.
         """
-        settings = self._settings
-        if not len(self._moments):
-            self._moments = np.stack([seen.mean(axis=0, dtype=np.float32), np.maximum(
-                seen.std(axis=0, dtype=np.float32), LEAST)])
+        settings, scales = self._settings, self._scales
+        if not np.asarray(scales.unit):
             gains = advantages_of(rewards, np.zeros(len(seen), np.float32), lengths, ended,
                                   settings.gamma, 1.0)[1]
-            self._unit = np.array(1.0 / max(float(gains.std()), 1e-6), np.float32)
-        values = self._in_parts(self._value, seen, moments=self._moments)
-        before = self._in_parts(self._likely, seen, outputs)
+            scales.measure(seen, gains)
+        values = _in_parts(self._value, seen)
+        before = _in_parts(self._likely, seen, outputs)
         advantages, targets, usable = advantages_of(
-            rewards * self._unit, values, lengths, ended, settings.gamma, settings.trace)
+            rewards * np.asarray(scales.unit), values, lengths, ended, settings.gamma,
+            settings.trace)
         worth = advantages[usable]
         explained = 1.0 - float(np.var(worth) / max(np.var(targets[usable]), 1e-12))
         advantages = (advantages - worth.mean()) / (worth.std() + 1e-6)
@@ -111,54 +106,40 @@ class PPO:
             rows = np.resize(rng.permutation(usable), (steps, settings.batch))
             for batch in rows:
                 divergences.append(float(self._step(
-                    seen[batch].astype(np.float32), self._moments, outputs[batch], before[batch],
+                    seen[batch].astype(np.float32), outputs[batch], before[batch],
                     advantages[batch], targets[batch])))
         moved = float(np.mean(divergences[-steps:]))
         rate = float(np.asarray(self._actor_optimizer.learning_rate))
         self._actor_optimizer.learning_rate = next_rate(rate, moved, settings.kl)
         return {"kl": moved, "rate": rate, "explained": explained}
 
-    def _in_parts(self, function: Any, seen: np.ndarray, *others: np.ndarray,
-                  moments: np.ndarray | None = None) -> np.ndarray:
-        """A compiled function of all rows, of which it takes PART at a time, (N,)."""
-        found = []
-        for first in range(0, len(seen), PART):
-            part = [np.resize(array[first:first + PART].astype(np.float32),
-                              (PART, array.shape[1])) for array in (seen, *others)]
-            found.append(function(*part, *(() if moments is None else (moments,))).numpy())
-        return np.concatenate(found)[:len(seen)]
-
-    def _worth(self, seen: Any, moments: Any) -> Any:
+    def _worth(self, seen: Any) -> Any:
         """What states (B, F) are worth, (B,)."""
-        return self._critic((seen - moments[0]) / moments[1])[:, 0]
+        scales = self._scales
+        return self._critic((seen - scales.mean) / scales.deviation)[:, 0]
 
     def _log_likelihood(self, seen: Any, outputs: Any) -> Any:
         """log N(outputs; C's, sigma), less what does not change, (B,)."""
-        log_sigma = ops.convert_to_tensor(self._log_sigma)
+        log_sigma = ops.convert_to_tensor(self._scales.log_sigma)
         errors = (outputs - self._actor(seen)) / ops.exp(log_sigma)
         return -ops.sum(0.5 * errors**2 + log_sigma, axis=1)
 
-    def _learn(self, seen: Any, moments: Any, outputs: Any, before: Any, advantages: Any,
-               targets: Any) -> Any:
+    def _learn(self, seen: Any, outputs: Any, before: Any, advantages: Any, targets: Any) -> Any:
         """A step on a batch; how far the policy is from the one that acted (KL)."""
         with tf.GradientTape() as tape:
             log_ratio = self._log_likelihood(seen, outputs) - before
             loss = clipped_loss(log_ratio, advantages, self._settings.clip) \
-                - self._settings.entropy * ops.sum(self._log_sigma)
+                - self._settings.entropy * ops.sum(self._scales.log_sigma)
         self._actor_optimizer.apply(tape.gradient(loss, self._trained), self._trained)
         critic = self._critic.trainable_variables
         with tf.GradientTape() as tape:
-            loss = ops.mean((self._worth(seen, moments) - targets)**2)
+            loss = ops.mean((self._worth(seen) - targets)**2)
         self._critic_optimizer.apply(tape.gradient(loss, critic), critic)
         return ops.mean(ops.exp(log_ratio) - 1.0 - log_ratio)
 
     def state(self) -> Arrays:
         """All that learning goes on from."""
-        return {**arrays_of(actor=self._actor, critic=self._critic,
-                            actor_optimizer=self._actor_optimizer,
-                            critic_optimizer=self._critic_optimizer),
-                "log_sigma": np.asarray(self._log_sigma), "moments": self._moments,
-                "unit": self._unit}
+        return arrays_of(**self._parts())
 
     def restore(self, state: Arrays, source: str) -> None:
         """Undo :meth:`state`.
@@ -166,11 +147,45 @@ class PPO:
         Raises:
             UserError: it is another learner's.
         """
-        set_arrays(state, source, actor=self._actor, critic=self._critic,
-                   actor_optimizer=self._actor_optimizer,
-                   critic_optimizer=self._critic_optimizer)
-        self._log_sigma.assign(state["log_sigma"])
-        self._moments, self._unit = state["moments"], state["unit"]
+        set_arrays(state, source, **self._parts())
+
+    def _parts(self) -> dict[str, Any]:
+        """What holds variables."""
+        return {"actor": self._actor, "critic": self._critic, "scales": self._scales,
+                "actor_optimizer": self._actor_optimizer,
+                "critic_optimizer": self._critic_optimizer}
+
+
+class _Scales:
+    """How large things are: C's noise, which is learnt, and what the first episodes showed.
+
+    Attributes:
+        log_sigma: (A,) of the noise before tanh.
+        mean, deviation: (F,) of features; for the critic alone.
+        unit: () of rewards, so that what states are worth varies by about 1; 0 before it is known.
+    """
+
+    def __init__(self, shape: ControllerShape, sigma: float):
+        self.log_sigma = keras.Variable(np.full(shape.actions, np.log(sigma), np.float32))
+        self.mean, self.deviation = (keras.Variable(np.full(shape.features, value, np.float32))
+                                     for value in (0.0, 1.0))
+        self.unit = keras.Variable(np.zeros((), np.float32))
+        self.variables = [self.log_sigma, self.mean, self.deviation, self.unit]
+
+    def measure(self, seen: np.ndarray, gains: np.ndarray) -> None:
+        """Of features (N, F), and of what rewards (N,) came to after each."""
+        self.mean.assign(seen.mean(axis=0, dtype=np.float32))
+        self.deviation.assign(np.maximum(seen.std(axis=0, dtype=np.float32), LEAST))
+        self.unit.assign(1.0 / max(float(gains.std()), 1e-6))
+
+
+def _in_parts(function: Any, *arrays: np.ndarray) -> np.ndarray:
+    """A compiled function of all N rows of arrays, of which it takes PART at a time, (N,)."""
+    found = []
+    for first in range(0, len(arrays[0]), PART):
+        found.append(function(*(np.resize(array[first:first + PART].astype(np.float32),
+                                          (PART, array.shape[1])) for array in arrays)).numpy())
+    return np.concatenate(found)[:len(arrays[0])]
 
 
 def next_rate(rate: float, moved: float, wanted: float) -> float:

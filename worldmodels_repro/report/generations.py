@@ -13,7 +13,7 @@ from worldmodels_repro.tables import Generations
 
 
 def generations(run: Run) -> Generations:
-    """Best, mean and worst return of each generation, and the CMA mean on seeds of its own.
+    """Best, mean and worst return of each generation, and the search's mean on seeds of its own.
 
     Intervals are normal, of the mean over a validation's episodes.
 

@@ -1,4 +1,4 @@
-"""When the CMA mean first reached each score, and what that had taken: steps and core-hours."""
+"""When a search first reached each score, and what that had taken: steps and core-hours."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def text(rows: list[Milestone], world: str, dollars: float | None = None, basis:
 
 
 def curve(stage_run: Run) -> list[tuple[float, int, int, float]]:
-    """(score, generation, steps, core-hours) of each evaluation of the CMA mean."""
+    """(score, generation, steps, core-hours) of each evaluation of the search's mean."""
     folder, points = stage_run.folder("evolve"), []
     cores = load_marker(folder).get("cores", 1)
     steps, hours = 0, 0.0

@@ -95,7 +95,7 @@ def run(stage_run: Run) -> None:
         while True:
             over = _is_over(settings, generation, rows)
             if generation > evaluated and (generation % settings.evaluate_every == 0 or over):
-                _evaluate_mean(search, judges, config.seed, generation, settings, stage_run)
+                _evaluate(search, judges, config.seed, generation, settings, stage_run)
                 evaluated = generation
             if over:
                 break
@@ -140,9 +140,9 @@ def _is_over(settings: Evolve, generation: int, rows: list[dict[str, Any]]) -> b
         settings.budget is not None and sum(row["steps"] for row in rows) >= settings.budget)
 
 
-def _evaluate_mean(search: Search, players: Players, seed: int, generation: int,
+def _evaluate(search: Search, players: Players, seed: int, generation: int,
                    settings: Evolve, stage_run: Run) -> None:
-    """The CMA mean on the validation tracks; the best one so far becomes the agent."""
+    """The search's mean on the validation tracks; the best one so far becomes the agent."""
     folder = stage_run.folder("evolve")
     mean = search.mean.astype(np.float32)
     tracks = [episode_seed(seed, "validation", k) for k in range(settings.evaluate_rollouts)]

@@ -49,7 +49,7 @@ from worldmodels_repro.training.quiet import import_keras_quietly
 from worldmodels_repro.training.windows import StepsOnWindows
 
 KEPT = 100  # held-out episodes whose beginnings are kept, for dreams to start from
-FRESH = 8  # of the seeds of fresh episodes: no policy's place, and this stage's number
+FRESH = 8  # of the seeds of fresh episodes: no other draws have it
 
 
 def run(stage_run: Run) -> None:
