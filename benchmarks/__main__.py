@@ -22,6 +22,7 @@ from benchmarks.generation import generation
 from benchmarks.learning import learn_steps, learn_threads, learn_update, pretrain_steps
 from benchmarks.loop import loop
 from benchmarks.measure import Scale
+from benchmarks.page import page
 from benchmarks.recurrence import memory_step
 from benchmarks.serial import serial
 from benchmarks.training import memory_train, vae_train
@@ -30,7 +31,7 @@ BENCHMARKS: dict[str, Callable[[Scale], list[report.Row]]] = {
     benchmark.__name__: benchmark
     for benchmark in (env, encode, memory_step, loop, dreams, doom, generation, serial,
                       collect, vae_train, memory_train, learn_update,
-                      learn_threads, learn_steps, pretrain_steps, worker_memory, vae_stream)
+                      learn_threads, learn_steps, pretrain_steps, worker_memory, vae_stream, page)
 }
 ROUNDS = 5
 

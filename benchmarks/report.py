@@ -45,6 +45,17 @@ GOALS = {
     "vae_train.bf16": Goal("ratio", 1.7, 2.2),
     "worker_memory": Goal("value", 300.0, 180.0, at_most=True),
     "vae_stream": Goal("value", 2048.0, at_most=True),
+    **{f"page.{game}.{what}": goal for game in ("car", "doom") for what, goal in {
+        "making": Goal("value", 60.0, at_most=True),
+        "memory": Goal("value", 1536.0, at_most=True),
+        "ready": Goal("value", 1000.0, at_most=True),
+        "paint": Goal("value", 300.0, at_most=True),
+        "steps": Goal("value", 100.0),
+        "nine": Goal("value", 20.0)}.items()},
+    "page.car.live": Goal("value", 49.0),  # the game's 50 and 35, less what timers err
+    "page.doom.live": Goal("value", 34.3),
+    "page.car.size": Goal("value", 4.0, at_most=True),
+    "page.doom.size": Goal("value", 8.0, at_most=True),
 }
 
 
