@@ -3,6 +3,7 @@
 section("futures", (root) => {
   const tiles = root.querySelector(".tiles"), length = page.sample.z.shape[0];
   const told = root.querySelector(".told"), fps = Math.min(20, page.model.action.fps);
+  const {first} = page.about;
   let when = Math.floor(length / 4), temperature = page.about.engine.temperature, left = 0;
   const dreams = Array.from({length: 9}, (_, i) => {
     const picture = canvas(`Future ${i + 1} of 9`);
@@ -32,11 +33,11 @@ section("futures", (root) => {
     }
     return tell();
   }, fps);
-  const place = slider("moment", 0, length - 1, when,
-                      (value) => { when = Math.round(value); restart(); }, 0);
+  const place = slider("step", first, first + length - 1, first + when,
+                      (value) => { when = Math.round(value) - first; restart(); }, 0);
   const heat = slider("temperature", 0.1, 2, temperature,
                       (value) => { temperature = value; restart(); });
-  const again = make("button", {type: "button", textContent: "From the moment"});
+  const again = make("button", {type: "button", textContent: "From that step"});
   again.addEventListener("click", restart);
   root.querySelector(".row").append(clock.button(), again, place, heat);
   restart();

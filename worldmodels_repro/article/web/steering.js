@@ -7,7 +7,7 @@ section("steering", (root) => {
   const [layer] = page.agent, {names} = page.about, pick = make("select");
   pick.setAttribute("aria-label", "which number of the action");
   names.forEach((name, i) => pick.append(make("option", {value: i, textContent: name})));
-  const length = page.sample.z.shape[0];
+  const length = page.sample.z.shape[0], {first} = page.about;
   let t = Math.floor(length / 3);
 
   // What each of z's, h's (and c's) numbers adds to an action before the tanh, and the bias.
@@ -57,12 +57,12 @@ section("steering", (root) => {
     const largest = all.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, 6);
     terms.textContent = `Largest terms: ${largest.map(({name, value}) =>
       `${name} ${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`).join(", ")}`;
-    told.textContent = `step ${page.about.first + t}: ${names[action]} ${now.action[action].toFixed(2)}`;
+    told.textContent = `step ${first + t}: ${names[action]} ${now.action[action].toFixed(2)}`;
   }
   pick.addEventListener("change", () => { measure(); draw(); });
-  const clock = new Clock(bars, () => { t = (t + 1) % length; when.set(t); draw(); }, 10);
-  const when = slider("step", 0, length - 1, t, (value) => {
-    t = Math.round(value);
+  const clock = new Clock(bars, () => { t = (t + 1) % length; when.set(first + t); draw(); }, 10);
+  const when = slider("step", first, first + length - 1, first + t, (value) => {
+    t = Math.round(value) - first;
     clock.run(false);
     draw();
   }, 0);
