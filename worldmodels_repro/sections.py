@@ -217,6 +217,11 @@ class Memory(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of z's dimensions, and of h's before the mixture, that a training window lacks, the
     same ones for all of its steps."""
+    adrift: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the training windows in which M is fed its own draws from some step on, as in a
+    dream: there it learns endings and rewards of what the game did, and no next z."""
+    adrift_steps: Positive = 25
+    """adrift: for so many steps, or to the episode's end."""
     mirror: bool = False
     """Half of the training windows are mirrored, actions too; needs latents of vae.mirror=true."""
     validation: Share = 0.05
@@ -235,6 +240,13 @@ class Memory(Section):
                                  f"memory.{head}=true, or memory.{setting}={default}")
         if self.foresight and not self.done:
             raise ValueError("memory.foresight is of endings: set memory.done=true, or drop it")
+        if self.adrift and not (self.done or self.reward):
+            raise ValueError("memory.adrift is for endings and rewards: set memory.done=true or "
+                             "memory.reward=true, or memory.adrift=0.0")
+        if self.adrift_steps != type(self).model_fields["adrift_steps"].default \
+                and not self.adrift:
+            raise ValueError("memory.adrift_steps does nothing without memory.adrift: set a share "
+                             "of the windows, e.g. --set memory.adrift=0.25")
         return self
 
 

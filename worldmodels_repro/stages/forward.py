@@ -118,7 +118,7 @@ class Steps(StepsOnWindows):
         """The learning rate of a step."""
         return self._settings.learning_rate / (1 + step // self._settings.divide_every)
 
-    def prepared(self, inputs: Any, model: Any, step: int) -> Any:
+    def prepared(self, inputs: Any, targets: Any, model: Any, step: int) -> Any:
         """A step's inputs; what the model leaves out comes from the step's number, too."""
         model.seed_dropout(self._seed, step)
         return inputs

@@ -89,16 +89,35 @@ class Windows(StepsOnWindows):
         return cooled(decayed(settings.learning_rate, settings.decay, settings.min_learning_rate,
                               step), settings.cool, step / self.total)
 
-    def prepared(self, inputs: np.ndarray, model: Any,
+    def prepared(self, inputs: np.ndarray, targets: dict[str, np.ndarray], model: Any,
                  step: int) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
-        """Inputs without the part of z and h that each window does without."""
-        share = self._settings.dropout
-        if not share:
-            return inputs
-        rng = generator(self._seed, step, 1)
-        z, units, count = model.head.z, model.lstm.units, len(inputs)
-        inputs[:, :, :z] *= kept(rng, share, (count, z))[:, None]
-        return inputs, kept(rng, share, (count, units))
+        """Inputs without the part of z and h that each window does without, and adrift in some."""
+        dropout, z, count = self._settings.dropout, model.head.z, len(inputs)
+        masks = None
+        if dropout:
+            rng = generator(self._seed, step, 1)
+            masks = kept(rng, dropout, (count, z)), kept(rng, dropout, (count, model.lstm.units))
+            inputs[:, :, :z] *= masks[0][:, None]
+        if some := round(self._settings.adrift * count):
+            self._drift(inputs[:some], targets, model, masks, generator(self._seed, step, 2))
+        return inputs if masks is None else (inputs, masks[1])
+
+    def _drift(self, inputs: np.ndarray, targets: dict[str, np.ndarray], model: Any,
+               masks: tuple[np.ndarray, np.ndarray] | None, rng: np.random.Generator) -> None:
+        """The first windows of a batch, adrift from a step on that is another for each.
+
+        Where z is M's own the next z is not to be learnt: the game went on from another.
+        """
+        from worldmodels_repro.models.mdn_rnn.adrift import drift
+
+        some, T, _ = inputs.shape
+        starts = rng.integers(T - 1, size=some)
+        # A drift ends with its episode: there is no next latent, and then a restart or nothing.
+        ends = (targets["next_valid"][:some] == 0) & (np.arange(T) >= starts[:, None])
+        last = np.where(ends.any(axis=1), ends.argmax(axis=1), T - 1)
+        own = drift(model, inputs, starts, last, self._settings.adrift_steps, rng,
+                    masks and (masks[0][:some], masks[1][:some]))
+        targets["next_valid"][:some][own] = 0.0
 
     def validate(self, model: Any) -> dict[str, Any]:
         """Held-out losses, with the same draws every time."""

@@ -67,8 +67,8 @@ class StepsOnWindows:
         """How much a batch counts in the means of a round."""
         return float(targets[self.counts].sum())
 
-    def prepared(self, inputs: Any, model: Any, step: int) -> Any:
-        """A step's inputs as the model takes them."""
+    def prepared(self, inputs: Any, targets: Any, model: Any, step: int) -> Any:
+        """A step's inputs as the model takes them; targets may be written over."""
         raise NotImplementedError
 
     def train(self, model: Any, done: int, until: int, progress: Progress) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class StepsOnWindows:
             model.optimizer.learning_rate = rate
             inputs, targets = self._training(step).batch(self._batch,
                                                         generator(self._seed, step))
-            logs = model.train_on_batch(self.prepared(inputs, model, step), targets,
+            logs = model.train_on_batch(self.prepared(inputs, targets, model, step), targets,
                                         return_dict=True)
             means.add(logs, self.weight(targets))
             progress.add(1, f"loss {float(logs['loss']):.4f}")
