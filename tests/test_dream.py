@@ -282,6 +282,27 @@ def test_a_dream_lacks_the_same_part_of_m_from_its_first_step_to_its_last() -> N
     np.testing.assert_allclose(np.stack(dones, 1), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_a_dream_of_a_temperature_of_its_own_is_that_temperatures() -> None:
+    """Row by row beside minds that have it in their weights; it moves with its dream."""
+    memory, n, Z = arrays(4, 1, 8, 0), 12, 4
+    minds = MdnRnn(weights=memory, z=Z, done=False, reward=False, restart_input=False)
+    mind, rng = minds.dream(n, 0.8, spread=0.5), np.random.default_rng(2)
+    for row in range(n):
+        mind.wake(row, np.zeros(Z, np.float32), np.random.default_rng(row))
+    mind.move(n - 1, 0)
+    factors = [0.5 + np.random.default_rng(row).random(dtype=np.float32) for row in range(n)]
+    factors[0] = factors[-1]
+    draws = (np.zeros((n, 1), np.float32), rng.random((n, Z), np.float32),
+             rng.standard_normal((n, Z), np.float32))
+    mind.step(*draws)
+    for row, factor in enumerate(factors):
+        alone = minds.dream(n, 0.8 * float(factor))
+        alone.wake(row, np.zeros(Z, np.float32), np.random.default_rng(0))
+        alone.step(*draws)
+        np.testing.assert_allclose(mind.z[row], alone.z[row], rtol=1e-4, atol=1e-5)
+    assert max(factors) / min(factors) > 2.0
+
+
 # --- settings ---
 
 @pytest.mark.parametrize(("values", "words"), [

@@ -447,6 +447,8 @@ class Evolve(Section):
     that a network predicts, which V or C see as they see the game's."""
     temperature: Annotated[float, Field(ge=0.01, le=10)] = 1.0
     """dream: mixture logits are divided by it, noise is scaled by its root; more is harder."""
+    temperature_spread: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """dream: each dream has a temperature of its own, uniform within this share of that one."""
     drawn_endings: bool = False
     """dream: an episode ends by a draw with M's probability of it, in place of where M's logit is
     above 0 (the paper's): C also learns to avoid what M only fears."""

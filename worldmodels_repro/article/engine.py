@@ -58,7 +58,7 @@ def engine_of(run: Run) -> tuple[Arrays, dict[str, Any]]:
     return tensors, {
         "v": rows,
         "m": sizes | {"endingLog": None if ending is None else float(np.log(ending)),
-                      "dropout": dream.dropout},
+                      "dropout": dream.dropout, "spread": dream.spread},
         "c": {"inputs": list(dream.inputs), "layers": shape.layers, "bias": shape.bias},
         "action": action_table(game_named(config.game), dream.taken_actions),
         "temperature": dream.temperature}

@@ -163,5 +163,6 @@ class ForwardModel(Protocol):
         """M beside a game, ``batch`` episodes in lockstep."""
 
     def dream(self, batch: int, temperature: float, precision: Precision = "f32",
-              dropout: float = 0.0) -> Dreams:
-        """M on its own, ``batch`` dreams in lockstep; each may lack a share of M."""
+              dropout: float = 0.0, spread: float = 0.0) -> Dreams:
+        """M on its own, ``batch`` dreams in lockstep; each may lack a share of M, and have a
+        temperature of its own, uniform within this share of what is given."""

@@ -38,6 +38,7 @@ class Dream:
         ending_weight: what an ending weighed in M's training, for dreams that end by a draw with
             M's probability; None: they end where its logit is above 0.
         dropout: each dream does without this share of M, the same one to its end.
+        spread: each dream's temperature is uniform within this share of ``temperature``.
     """
 
     game: str
@@ -49,6 +50,7 @@ class Dream:
     taken_actions: bool = False
     ending_weight: float | None = None
     dropout: float = 0.0
+    spread: float = 0.0
 
     def told(self) -> Callable[[np.ndarray], np.ndarray]:
         """What M is told of actions."""
@@ -78,7 +80,7 @@ def load_dream(run: Path, config: Config, temperature: float | None = None) -> D
                  temperature=evolve.temperature if temperature is None else temperature,
                  precision=evolve.precision, taken_actions=settings.taken_actions,
                  ending_weight=settings.done_weight if evolve.drawn_endings else None,
-                 dropout=evolve.dropout)
+                 dropout=evolve.dropout, spread=evolve.temperature_spread)
 
 
 def load_starts(run: Path) -> Arrays:
@@ -124,7 +126,8 @@ class DreamWorld:
         self._game, self._starts = game_named(dream.game), dream.starts
         self._told = dream.told()
         z = dream.memory.sizes["z"]
-        self._mind = dream.memory.dream(slots, dream.temperature, dream.precision, dream.dropout)
+        self._mind = dream.memory.dream(slots, dream.temperature, dream.precision, dream.dropout,
+                                        dream.spread)
         # Slots that are live have the first rows of the mind: idle ones cost nothing.
         self._live = 0
         self._row_of, self._slot_of = np.full(slots, -1), np.full(slots, -1)

@@ -287,6 +287,7 @@ class Dream {
       const z = keep(m.z);
       mind.kept = {z, h: keep(m.units)};
     }
+    if (m.spread) this.temperature *= 1 + m.spread * (2 * this.draws.uniform() - 1);
   }
 
   // Dream on from a moment of a game that M followed.

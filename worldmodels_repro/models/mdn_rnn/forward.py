@@ -86,10 +86,10 @@ class MdnRnn:
         return Beside(self, batch, precision)
 
     def dream(self, batch: int, temperature: float = 1.0, precision: Precision = "f32",
-              dropout: float = 0.0) -> Imagination:
+              dropout: float = 0.0, spread: float = 0.0) -> Imagination:
         """M on its own, ``batch`` dreams in lockstep."""
         return Imagination(self.weights, self.head, self.restart_input, batch, temperature,
-                           precision, dropout)
+                           precision, dropout, spread)
 
 
 class Beside:

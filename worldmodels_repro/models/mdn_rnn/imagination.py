@@ -27,6 +27,8 @@ class Imagination:
         precision: arithmetic of the matrix products; everything else is float32.
         dropout: each dream does without this share of z's dimensions in what M is fed, and of h's
             in what the mixture sees, the same ones from its first step to its last.
+        spread: each dream has a temperature of its own, tau times a number that is uniform from
+            1 - ``spread`` to 1 + ``spread``.
 
     Attributes:
         z: (B, z) what comes next, and C sees.
@@ -40,7 +42,8 @@ class Imagination:
     """
 
     def __init__(self, weights: Arrays, head: Head, restart_input: bool, batch: int,
-                 temperature: float = 1.0, precision: Precision = "f32", dropout: float = 0.0):
+                 temperature: float = 1.0, precision: Precision = "f32", dropout: float = 0.0,
+                 spread: float = 0.0):
         if not temperature > 0:
             raise ValueError(f"temperature must be positive, not {temperature}")
         self._mixtures, self._restart = head.mixtures, restart_input
@@ -58,6 +61,8 @@ class Imagination:
         self._outputs = np.zeros((rows, head.outputs), np.float32)
         self.done, self.reward = (None if column is None else self._outputs[:, column]
                                   for column in (head.done_at, head.reward_at))
+        self._spread = np.float32(spread)
+        self._hotter = np.ones(rows, np.float32)  # each dream's temperature over tau
         mixture = _mixture(weights, z, K, temperature)
         self._programs = {n: Affine(*mixture, self._seen[:n], self._outputs[:n], precision)
                           for n in sorted(sizes)}
@@ -77,6 +82,8 @@ class Imagination:
         if self._dropout:
             for part in self._kept.values():
                 part[row] = kept(rng, self._dropout, part[row].shape)
+        if self._spread:
+            self._hotter[row] = 1 + self._spread * (2 * rng.random(dtype=np.float32) - 1)
         if self._restart:
             self._cell.inputs[row, -1] = 1.0
 
@@ -90,6 +97,7 @@ class Imagination:
     def move(self, source: int, target: int) -> None:
         """The dream of one row goes on in another."""
         self._cell.move(source, target)
+        self._hotter[target] = self._hotter[source]
         if self._dropout:
             for array in (self.z, *self._kept.values()):
                 array[target] = array[source]
@@ -122,6 +130,8 @@ class Imagination:
         cumulated, level, passed = self._cumulated[:n], self._level[:n], self._passed[:n]
         np.max(logits, axis=1, keepdims=True, out=level)
         np.subtract(logits, level, out=cumulated)
+        if self._spread:
+            cumulated /= self._hotter[:n, None, None]
         np.exp(cumulated, out=cumulated)
         for k in range(1, K):
             cumulated[:, k] += cumulated[:, k - 1]
@@ -136,6 +146,8 @@ class Imagination:
         np.take(flat, place, out=sigma, mode="clip")
         np.exp(sigma, out=sigma)
         sigma *= normals
+        if self._spread:
+            sigma *= np.sqrt(self._hotter[:n, None])
         np.add(mean, sigma, out=self.z[:n])
 
 
