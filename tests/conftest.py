@@ -15,6 +15,7 @@ import gymnasium
 import numpy as np
 import pytest
 from filelock import FileLock
+from forward_runs import runs  # noqa: F401 - a fixture
 
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import Config, load_config
