@@ -24,7 +24,8 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import Context, Predicted
 from worldmodels_repro.models.forward.predictor import load_frame_network
 from worldmodels_repro.records import LearningEpisode
-from worldmodels_repro.run import stages_of
+from worldmodels_repro.report.card import table, text
+from worldmodels_repro.run import load_run, stages_of
 from worldmodels_repro.storage import load_json, load_json_lines, load_npz
 from worldmodels_repro.truth.horizons import HeldOut, bench
 from worldmodels_repro.worlds.forward import load_forward_dream
@@ -66,6 +67,7 @@ def test_dqn_learns_inside_a_network(runs: Path) -> None:
     assert main(["evaluate", *words]) == 0
     judged = load_json(run / "evaluate" / "evaluation.json", dict)
     assert judged["unmodified"] and judged["results"]["agent"]["episodes"] == 2
+    assert "learnt by DQN, in frames that a network predicts." in text(table(load_run(run)))
 
 
 @pytest.mark.slow

@@ -37,6 +37,9 @@ GameName = Annotated[str, _OneOf(
     "lunar_lander", "lunar_lander_continuous")]
 Feature = Literal["z", "h", "c", "o", "f"]
 World = Literal["real", "dream", "forward"]
+WORLDS: dict[str, str] = {"real": "the game", "dream": "M's dream",
+                          "forward": "frames that a network predicts"}
+"""Each ``World`` in words."""
 TrackerName = Annotated[str, _OneOf("tensorboard", "wandb", "mlflow")]
 
 # How a key may differ from the one that artefacts were made with:
@@ -48,6 +51,11 @@ Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Chance = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+
+
+def in_words(world: str, temperature: float) -> str:
+    """A ``World``, and how hard it is where that can be set: M's dream at temperature 1.15."""
+    return WORLDS[world] + (f" at temperature {temperature:g}" if world == "dream" else "")
 
 
 class Section(BaseModel):
