@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import gymnasium
 import numpy as np
 import pytest
 from filelock import FileLock
+from forward_runs import runs  # noqa: F401 - a fixture
 
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import Config, load_config
@@ -47,6 +49,18 @@ def command(*words: object, timeout: float = 300,
         finally:
             signal.signal(signal.SIGTERM, before)
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+def killed_after(rows: int, table: Path, *words: object) -> None:
+    """Kill ``worldmodels WORDS``, in a process of its own, once a CSV has so many rows."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "worldmodels_repro.cli", *(str(word) for word in words)],
+        stderr=subprocess.DEVNULL)
+    while len(load_csv(table)) < rows:
+        assert process.poll() is None  # it has not come so far
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
 
 
 def refused(result: subprocess.CompletedProcess) -> str:

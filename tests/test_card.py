@@ -25,6 +25,22 @@ def test_a_committed_card_is_what_its_run_says(run: Path) -> None:
         f"type worldmodels results --run {run} --card, and git add -f {run / NAME}")
 
 
+@pytest.mark.parametrize(("world", "chosen_in", "said", "unsaid"), [
+    ("real", "real", ["CMA-ES, in the game.", "evaluations in the game,"], "does not know"),
+    ("dream", "real", ["in M's dream at temperature 1.15.", "evaluations in the game,",
+                       "What M's dream lacks"], "never met"),
+    ("forward", "forward", ["CMA-ES, in frames that a network predicts.",
+                            "evaluations in frames that a network predicts,", "never met the game",
+                            "What the network does not predict"], "M's dream"),
+])
+def test_a_card_says_where_c_came_to_be(world: str, chosen_in: str, said: list[str],
+                                        unsaid: str) -> None:
+    card = table(load_run(Path("logs/carracing")))
+    card["world"], card["chosen_in"], card["temperature"] = world, chosen_in, 1.15
+    words = text(card)
+    assert [part for part in said if part not in words] == [] and unsaid not in words
+
+
 def test_a_card_says_what_a_run_came_to(tiny_run: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(tiny_run, tmp_path / "run"))
     done = command("results", "--run", run, "--card")

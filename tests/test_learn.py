@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import killed_after
 
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import Config, load_config
@@ -87,16 +83,6 @@ def _ends(run: Path) -> list[Any]:
             load_npz(folder / "agent.npz")["weights"].tobytes()]
 
 
-def _killed_after(evaluations: int, config: Path, run: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", "learn", "--config",
-                                str(config), "--run", str(run)], stderr=subprocess.DEVNULL)
-    while len(load_csv(run / "learn" / "history.csv")) < evaluations:
-        assert process.poll() is None  # it has not come so far
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 @pytest.mark.parametrize("text", [
     DQN, pytest.param(TD3, marks=pytest.mark.slow)], ids=["dqn", "td3"])
 def test_a_killed_run_ends_like_one_that_was_never_killed(tmp_path: Path, text: str,
@@ -107,7 +93,7 @@ def test_a_killed_run_ends_like_one_that_was_never_killed(tmp_path: Path, text: 
     else:
         whole = tmp_path / "whole"
         _does("learn", "--config", config, "--run", whole)
-    _killed_after(2, config, run)
+    killed_after(2, run / "learn" / "history.csv", "learn", "--config", config, "--run", run)
     assert load_csv(run / "learn" / "history.csv")[-1]["step"] < load_config(config).learn.steps
     _does("learn", "--config", config, "--run", run)
     assert _ends(run) == _ends(whole)

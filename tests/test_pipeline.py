@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY, command, generations, refused
+from conftest import TINY, command, generations, killed_after, refused
 
 from worldmodels_repro.config import load_config
 from worldmodels_repro.errors import UserError
@@ -110,13 +110,7 @@ def test_more_episodes_go_on_from_those_there(tiny_run: Path, tmp_path: Path) ->
 @pytest.mark.slow  # test_durability kills a stage at a time of its own choosing
 def test_evolution_killed_and_resumed_is_the_same_run(tiny_run: Path, tmp_path: Path) -> None:
     run = _without(tiny_run, tmp_path / "run", "evolve", "evaluate")
-    process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", "evolve", "--run",
-                                str(run)], stderr=subprocess.DEVNULL, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while len(load_csv(run / "evolve" / "generations.csv")) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    killed_after(2, run / "evolve" / "generations.csv", "evolve", "--run", run)
     assert len(load_csv(run / "evolve" / "generations.csv")) < 4
     assert command("evolve", "--run", run, "--set", "evolve.workers=1").returncode == 0
     assert _numbers(run) == _numbers(tiny_run)

@@ -9,7 +9,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from test_learn import _config, _does, _ends, _killed_after, _refusal
+from conftest import killed_after
+from test_learn import _config, _does, _ends, _refusal
 
 from worldmodels_repro.api import LoadedRun
 from worldmodels_repro.data.stacks import Sight, Stacks, places_of, stacked
@@ -203,7 +204,7 @@ def test_more_steps_go_on_from_the_frames_there(seen: Path, tmp_path: Path) -> N
 def test_a_killed_run_that_sees_frames_ends_like_one_never_killed(seen: Path,
                                                                   tmp_path: Path) -> None:
     config, run = _config(tmp_path, PIXELS), tmp_path / "killed"
-    _killed_after(2, config, run)
+    killed_after(2, run / "learn" / "history.csv", "learn", "--config", config, "--run", run)
     _does("learn", "--config", config, "--run", run)
     assert _ends(run) == _ends(seen)
 

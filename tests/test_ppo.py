@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import TINY, killed_after
 
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
@@ -175,13 +170,7 @@ def test_a_killed_run_ends_like_one_that_was_never_killed(
         tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole, killed = (_run(tiny_run, tmp_path / name) for name in ("whole", "killed"))
     words = ["evolve", "--config", str(TINY), *GENERATIONS, "--set", "evolve.world=dream", "--run"]
-    process = subprocess.Popen([sys.executable, "-m", "worldmodels_repro.cli", *words, str(killed)],
-                               stderr=subprocess.DEVNULL)
-    while not load_csv(killed / "evolve" / "generations.csv"):
-        assert process.poll() is None
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    killed_after(1, killed / "evolve" / "generations.csv", *words, killed)
     for run in (whole, killed):
         assert main([*words, str(run)]) == 0
     assert _ends(killed) == _ends(whole)

@@ -84,8 +84,14 @@ def blaming() -> Iterator[None]:
                   if frame.filename in files]
         if not passed:
             raise
-        raise UserError(f"{_place(Path(passed[-1]), error)}: {_reason(error)}: mend it there, and "
+        raise UserError(f"{_place(Path(passed[-1]), error)}: {reason(error)}: mend it there, and "
                         "type the same command again; nothing is lost") from error
+
+
+def reason(error: BaseException) -> str:
+    """An error's type, and the first line of what it says."""
+    text = str(error.msg if isinstance(error, SyntaxError) else error)
+    return f"{type(error).__name__} ({text.splitlines()[0]})" if text else type(error).__name__
 
 
 @cache
@@ -100,7 +106,7 @@ def _run(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise UserError(f"{_place(file, error)}: {_reason(error)}: mend it there") from None
+        raise UserError(f"{_place(file, error)}: {reason(error)}: mend it there") from None
     return module
 
 
@@ -110,8 +116,3 @@ def _place(file: Path, error: BaseException) -> str:
              if frame.filename == str(file)]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
     return f"{file}" if line is None else f"{file}, line {line}"
-
-
-def _reason(error: BaseException) -> str:
-    text = str(error.msg if isinstance(error, SyntaxError) else error)
-    return f"{type(error).__name__} ({text.splitlines()[0]})" if text else type(error).__name__

@@ -25,9 +25,9 @@ from worldmodels_repro.report.curves import memory_curves, vae_curves
 from worldmodels_repro.report.generations import generations
 from worldmodels_repro.report.temperatures import temperatures
 from worldmodels_repro.run import Run, load_marker
+from worldmodels_repro.sections import WORLDS
 from worldmodels_repro.tables import Curve
 
-DREAMS = {"dream": "M's dream", "forward": "frames that a network predicted"}
 PAPER = {"CarRacing-v3": (906, 21), "VizdoomTakeCover-v1": (1092, 556)}
 """Mean and standard deviation of the paper's agents (tables 1 and 2), by what judges here.
 
@@ -101,7 +101,7 @@ class Section:
 def _cover(source: Source) -> Mapping[str, str]:
     engine = source.needs_engine()
     world = source.run.config.evolve.world
-    where = f"{DREAMS[world]} alone" if world in DREAMS else "the game"
+    where = WORLDS[world] + ("" if world == "real" else " alone")
     return {"game": escape(source.game.judge_id), "where": where, "made": _made(source),
             "temperature": f"{engine['temperature']:g}"}
 
@@ -129,11 +129,11 @@ def _claim(source: Source) -> Mapping[str, str]:
     if (random := judged["results"].get("random")) is not None:
         cards.append((svg.number(round(random["mean"])),
                       f"a uniformly random policy, {random['episodes']} of the same episodes"))
-    dream = DREAMS.get(config.evolve.world)
-    where = ("in the game" if dream is None else
-             f"in {dream}, and the game chose among generations"
+    world = WORLDS[config.evolve.world]
+    where = (f"in {world}" if config.evolve.world == "real" else
+             f"in {world}, and the game chose among generations"
              if config.evolve.select == "real" else
-             f"in {dream} alone: until it was judged this C had never met the game")
+             f"in {world} alone: until it was judged this C had never met the game")
     solved = ("above" if agent["ci95"][0] > judged["solved"] else
               "below" if agent["ci95"][1] < judged["solved"] else "around")
     return {"cards": "".join(f'<div><div class="number">{value}</div><p>{escape(words)}</p></div>'
@@ -208,7 +208,7 @@ def _evolution(source: Source) -> Mapping[str, str]:
         plot.interval(row["generation"], row["mean"] - row["interval"],
                       row["mean"] + row["interval"], "other")
     replay = bool(source.generations and source.engine)
-    config, world = source.run.config, DREAMS.get(table["world"], "the game")
+    config, world = source.run.config, WORLDS[table["world"]]
     words = {
         "evolved": {"episodes": f"{config.evolve.population} candidates played in {world}, and "
                     "CMA-ES moved towards those that did better.", "of_these": "candidate",

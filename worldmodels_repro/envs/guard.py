@@ -18,6 +18,7 @@ import numpy as np
 import worldmodels_repro
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.frame import FRAME
+from worldmodels_repro.plugins import reason
 
 PACKAGE = str(Path(worldmodels_repro.__file__).parent)
 
@@ -143,9 +144,7 @@ def _hung(number: int, frame: FrameType | None) -> None:
 
 def told(error: BaseException) -> str:
     """An error in one line, with the last line of code outside of libraries."""
-    text = str(error).splitlines()[0] if str(error) else ""
-    reason = f"{type(error).__name__} ({text})" if text else type(error).__name__
-    return f"{reason} in {_place(error)}"
+    return f"{reason(error)} in {_place(error)}"
 
 
 def _place(error: BaseException) -> str:

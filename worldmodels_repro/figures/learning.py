@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from worldmodels_repro.figures.scores import solved_line
 from worldmodels_repro.figures.style import BLUE, VERMILION, new_figure
+from worldmodels_repro.sections import WORLDS
 from worldmodels_repro.tables import Learning
 
 
@@ -28,8 +29,7 @@ def draw_learning(table: Learning) -> Figure:
                 capsize=1.5 if few else 0.0, label="without exploration, other seeds",
                 clip_on=False, zorder=3)
     solved_line(ax, table["solved"])
-    place = "the game" if table["world"] == "real" else "the dream"
-    ax.set(xlabel=f"steps of {place} (thousand)", ylabel="return of an episode",
+    ax.set(xlabel=f"steps of {WORLDS[table['world']]} (thousand)", ylabel="return of an episode",
            xlim=(0, thousands[-1]))
     figure.legend(loc="outside lower center", ncols=2, columnspacing=1.2)
     return figure

@@ -19,6 +19,7 @@ from worldmodels_repro.figures.style import (
     new_figure,
 )
 from worldmodels_repro.records import Judgement, Summary
+from worldmodels_repro.sections import WORLDS
 from worldmodels_repro.tables import Ablations, Generations
 
 
@@ -51,8 +52,7 @@ def draw_generations(table: Generations) -> Figure:
     solved_line(ax, table["solved"])
     ax.set(xlabel="generation", ylabel="return of an episode", xlim=(0, x[-1]))
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    _upper_axis(ax, steps, np.array(table["hours"], float),
-                "the game" if table["world"] == "real" else "the dream")
+    _upper_axis(ax, steps, np.array(table["hours"], float), WORLDS[table["world"]])
     figure.legend(loc="outside lower center", ncols=2, columnspacing=1.2)
     return figure
 

@@ -15,6 +15,7 @@ from worldmodels_repro.records import Summary
 from worldmodels_repro.report import costs, judgement
 from worldmodels_repro.report.architecture import parameters
 from worldmodels_repro.run import Run, load_marker
+from worldmodels_repro.sections import WORLDS, in_words
 from worldmodels_repro.storage import write_atomically
 from worldmodels_repro.tables import Cost
 from worldmodels_repro.worlds.agent import shape_of
@@ -166,15 +167,14 @@ def write(run: Run) -> Path:
 def _what(card: Card) -> str:
     how = {"cma_es": "evolved with CMA-ES", "ppo": "learnt by PPO", "dqn": "learnt by DQN",
            "td3": "learnt by TD3"}
-    where = (f"in M's dream at temperature {card['temperature']:g}" if card["world"] == "dream"
-             else "in the game")
+    where = in_words(card["world"], card["temperature"])
     sees, gives = ", ".join(card["sees"]), ", ".join(card["actions"])
     numbers = ", ".join(f"{name} {count:,}" for name, count in card["parameters"].items())
     lines = ["Made as in *World Models* (Ha & Schmidhuber, 2018)."]
     if card["memory"]:
         lines += ["- **V** sees: a VAE, frames of 64×64 in colour to z.",
                   f"- **M** remembers: {card['memory']}."]
-    lines += [f"- **C** acts: from {sees} to {gives}; {how[card['by']]}, {where}.",
+    lines += [f"- **C** acts: from {sees} to {gives}; {how[card['by']]}, in {where}.",
               f"- Numbers: {numbers}."]
     if card["lent"]:
         lines.append(f"- V and M are those of [{card['lent']}](../{card['lent']}/{NAME}).")
@@ -183,7 +183,8 @@ def _what(card: Card) -> str:
 
 def _data(card: Card) -> str:
     if card["episodes"] is None:
-        return "None: C met the game alone." if not card["memory"] else "The folder does not say."
+        alone = card["world"] == "real" and not card["memory"]
+        return "None: C met the game alone." if alone else "The folder does not say."
     players = ", ".join(f"{count:,} {name}" for name, count in card["policies"].items())
     agents = f"; its agents are of {_named(card['agents'])}" if card["agents"] else ""
     recorded = f" Some were recorded elsewhere: {card['recorded']}." if card["recorded"] else ""
@@ -211,13 +212,16 @@ def _limits(card: Card) -> str:
              "other runs of the same settings."]
     if card["chosen"] is not None:
         mean, episodes = card["chosen"]
-        where = "M's dream" if card["chosen_in"] == "dream" else "the game"
+        where = WORLDS[card["chosen_in"]]
         lines.append(f"It was chosen as the best of its evaluations in {where}, by a mean of "
                      f"{mean:.0f} over {episodes} episodes: that number is from the lucky end, the "
                      "table is not.")
-    if card["world"] == "dream":
-        lines.append("C never met the game before it was judged. What M's dream lacks, C does not "
-                     "know.")
+    if card["world"] != "real":
+        unmet = ("" if card["chosen_in"] == "real" else
+                 "C never met the game before it was judged. ")
+        lacks = ("M's dream lacks" if card["world"] == "dream" else
+                 "the network does not predict")
+        lines.append(f"{unmet}What {lacks}, C does not know.")
     lines.append("It knows this game alone. Other colours, other physics: `worldmodels evaluate "
                  f"--run {card['run']} --worlds` measures that.")
     lines.append("On another CPU or with other versions numbers differ in their last digits, and "

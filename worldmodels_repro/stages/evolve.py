@@ -27,7 +27,7 @@ from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import Evaluation
 from worldmodels_repro.run import Run
-from worldmodels_repro.sections import Evolve, World
+from worldmodels_repro.sections import Evolve, World, in_words
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import (
     Arrays,
@@ -192,10 +192,7 @@ def _how_many(config: Config) -> str:
 
 
 def _where(settings: Evolve) -> str:
-    dreamt = f"M's dream at temperature {settings.temperature:g}"
-    world, chosen_in = ({"real": "the real game", "dream": dreamt,
-                         "forward": "frames that a network predicts"}[world]
-                        for world in settings.worlds)
+    world, chosen_in = (in_words(world, settings.temperature) for world in settings.worlds)
     return f"in {world}" if world == chosen_in else f"in {world}, means evaluated in {chosen_in}"
 
 
