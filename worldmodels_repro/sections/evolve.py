@@ -26,8 +26,8 @@ class Evolve(Section):
     """dream: each dream lacks this share of what memory.dropout leaves out, from its first step to
     its last: an M of its own for every dream."""
     select: World | None = None
-    """Where the search's mean is evaluated, PPO's C without noise, which picks the agent (None: where
-    C evolves)."""
+    """Where the search's mean, PPO's C without noise, is evaluated, which picks the agent (None:
+    where C evolves)."""
     generations: Positive = Field(default=1800, json_schema_extra=END)
     """Generations to evolve."""
     budget: Positive | None = Field(default=None, json_schema_extra=END)
