@@ -97,7 +97,7 @@ def reason(error: BaseException) -> str:
 @cache
 def _run(file: Path) -> ModuleType:
     name = _PREFIX + "".join(letter if letter.isalnum() else "_"
-                                          for letter in str(file.with_suffix("")))
+                             for letter in str(file.with_suffix("")))
     spec = spec_from_file_location(name, file)
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)

@@ -140,8 +140,8 @@ def _is_over(settings: Evolve, generation: int, rows: list[dict[str, Any]]) -> b
         settings.budget is not None and sum(row["steps"] for row in rows) >= settings.budget)
 
 
-def _evaluate(search: Search, players: Players, seed: int, generation: int,
-                   settings: Evolve, stage_run: Run) -> None:
+def _evaluate(search: Search, players: Players, seed: int, generation: int, settings: Evolve,
+              stage_run: Run) -> None:
     """The search's mean on the validation tracks; the best one so far becomes the agent."""
     folder = stage_run.folder("evolve")
     mean = search.mean.astype(np.float32)
