@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from worldmodels_repro.errors import UserError, did_you_mean
+from worldmodels_repro.errors import UserError, did_you_mean, first_line
 from worldmodels_repro.presets import find_config
 from worldmodels_repro.sections import (
     SPEED,
@@ -257,8 +257,7 @@ def parse(text: str, source: str) -> Any:
     try:
         return YAML(typ="safe", pure=True).load(text)
     except (YAMLError, ValueError, RecursionError, TypeError, AttributeError, KeyError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{source} is not valid YAML: {first}") from None
+        raise UserError(f"{source} is not valid YAML: {first_line(error)}") from None
 
 
 def _merge(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:

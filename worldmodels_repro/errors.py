@@ -25,6 +25,13 @@ class MissingExtraError(UserError):
     def __init__(self, package: str, what_to_type: str):
         super().__init__(f"{package} is not installed: type {what_to_type}")
         self.what_to_type = what_to_type
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, the first line of it; its type where it says nothing."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """", did you mean x or y?" where known words are close to this one; else empty."""
     close = difflib.get_close_matches(word, list(known), n=3)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from worldmodels_repro.errors import UserError
+from worldmodels_repro.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -101,7 +101,7 @@ def load_npz(path: Path, names: Iterable[str] | None = None,
     except Exception as error:  # zipfile and NumPy have a dozen ways to stumble over bad bytes
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise  # the disk, not the file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         if "allow_pickle" in reason:
             reason = "it holds Python objects, which are never loaded"
         raise UserError(

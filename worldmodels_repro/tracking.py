@@ -20,7 +20,7 @@ from types import FunctionType, TracebackType
 from typing import Any, Protocol, cast
 
 from worldmodels_repro.config import Config
-from worldmodels_repro.errors import UserError
+from worldmodels_repro.errors import UserError, first_line
 from worldmodels_repro.extras import missing
 from worldmodels_repro.plugins import load
 from worldmodels_repro.storage import load_json, save_json
@@ -121,7 +121,7 @@ class WeightsAndBiases:
                 resume="allow", dir=str(place.folder), config=config, allow_val_change=True,
                 settings=self._wandb.Settings(silent=True, console="off"))
         except self._wandb.Error as error:
-            raise UserError(f"Weights & Biases does not start ({_first_line(error)}): type "
+            raise UserError(f"Weights & Biases does not start ({first_line(error)}): type "
                             "wandb login, or export WANDB_MODE=offline") from None
 
     def log(self, values: dict[str, float], step: int, stage: str) -> None:
@@ -169,7 +169,7 @@ class MLflow:
             self._client.log_batch(self._run, params=[
                 self._entities.Param(name, str(value)) for name, value in _flat("", config)])
         except self._mlflow.MlflowException as error:
-            raise UserError(f"MLflow at {uri} does not start ({_first_line(error)}): set "
+            raise UserError(f"MLflow at {uri} does not start ({first_line(error)}): set "
                             "MLFLOW_TRACKING_URI to a store that it can use") from None
 
     def log(self, values: dict[str, float], step: int, stage: str) -> None:
@@ -180,14 +180,14 @@ class MLflow:
                 self._entities.Metric(f"{stage}/{name}", value, now, step)
                 for name, value in values.items()])
         except self._mlflow.MlflowException as error:
-            raise UserError(f"MLflow does not answer ({_first_line(error)})") from None
+            raise UserError(f"MLflow does not answer ({first_line(error)})") from None
 
     def finish(self) -> None:
         """Mark the run as ended."""
         try:
             self._client.set_terminated(self._run)
         except self._mlflow.MlflowException as error:
-            raise UserError(f"MLflow does not answer ({_first_line(error)})") from None
+            raise UserError(f"MLflow does not answer ({first_line(error)})") from None
 
 
 TRACKERS: dict[str, Callable[[Place], Tracker]] = {
@@ -295,7 +295,3 @@ def _flat(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
         flat += (_flat(f"{prefix}{name}.", value) if isinstance(value, dict) and value
                  else [(f"{prefix}{name}", value)])
     return flat
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from worldmodels_repro.errors import UserError
+from worldmodels_repro.errors import UserError, first_line
 from worldmodels_repro.resources import folder
 
 FOLDER = folder("aws")
@@ -85,4 +85,4 @@ def load_prices(path: Path = TABLE) -> Prices:
         key = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path}: {key}: {first['msg'].lower()}") from None
     except (YAMLError, ValueError, RecursionError) as error:  # ruamel's own, and what it lets pass
-        raise UserError(f"{path} is not valid YAML: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path} is not valid YAML: {first_line(error)}") from None

@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium import spaces
 
 import worldmodels_repro.envs.classic  # noqa: F401 - what is drawn needs no display
-from worldmodels_repro.errors import UserError
+from worldmodels_repro.errors import UserError, first_line
 from worldmodels_repro.plugins import is_plugin, load
 
 SMALLEST_PICTURE = 16  # pixels a side: what is smaller is a map of codes, as MiniGrid's views are
@@ -310,7 +310,7 @@ def _made(judge_id: str, name: str) -> gymnasium.Env[Any, Any]:
         except (TypeError, ValueError):  # no render mode at all
             return gymnasium.make(judge_id, disable_env_checker=True)
     except Exception as error:  # its own constructor may raise anything
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         raise UserError(f"--env {name}: gymnasium can't make it ({reason})") from None
 
 

@@ -31,7 +31,7 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 
-from worldmodels_repro.errors import UserError
+from worldmodels_repro.errors import UserError, first_line
 
 PART = 8 << 20  # bytes: larger files go in parts of this size
 _TRANSFER = TransferConfig(multipart_threshold=PART, multipart_chunksize=PART, use_threads=False)
@@ -208,23 +208,23 @@ class Store:
         try:
             return question()
         except _NO_CREDENTIALS as error:
-            raise RefusedError(f"no AWS credentials ({_line(error)}): set AWS_ACCESS_KEY_ID and "
-                            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE") from None
+            raise RefusedError(f"no AWS credentials ({first_line(error)}): set AWS_ACCESS_KEY_ID "
+                               "and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE") from None
         except (NoRegionError, InvalidRegionError) as error:
-            raise RefusedError(f"{_line(error)}: set AWS_DEFAULT_REGION") from None
+            raise RefusedError(f"{first_line(error)}: set AWS_DEFAULT_REGION") from None
         except ClientError as error:
             self._refuse(error)
-            raise NoAnswerError(_line(error)) from None
+            raise NoAnswerError(first_line(error)) from None
         except (BotoCoreError, Boto3Error, OSError) as error:
             if isinstance(error, OSError) and error.filename:
                 raise  # a file of ours, not the network
             # boto3's transfers wrap what S3 said.
             self._refuse(error.__cause__ or error.__context__)
-            raise NoAnswerError(_line(error)) from None
+            raise NoAnswerError(first_line(error)) from None
         except KeyError as error:
-            raise NoAnswerError(f"an answer without {_line(error)}: not S3's") from None
+            raise NoAnswerError(f"an answer without {first_line(error)}: not S3's") from None
         except ValueError as error:  # an endpoint that is no address
-            raise UserError(f"--remote {self.url}: {_line(error)}") from None
+            raise UserError(f"--remote {self.url}: {first_line(error)}") from None
 
     def _refuse(self, error: BaseException | None) -> None:
         code = error_code(error) if isinstance(error, ClientError) else ""
@@ -239,10 +239,6 @@ class Store:
 def error_code(error: ClientError) -> str:
     """AWS's name for what went wrong."""
     return str(error.response.get("Error", {}).get("Code", ""))
-
-
-def _line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _digests(file: Path) -> tuple[int, str, list[bytes]]:

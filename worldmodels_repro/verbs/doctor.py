@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldmodels_repro.cores import usable_cores
-from worldmodels_repro.errors import MissingExtraError, UserError
+from worldmodels_repro.errors import MissingExtraError, UserError, first_line
 from worldmodels_repro.extras import how_to_install
 from worldmodels_repro.pool import THREADS, ranks
 
@@ -52,7 +52,7 @@ def run(folder: Path, remote: str | None) -> int:
         try:
             fact, wrong = how()
         except Exception as error:  # whatever it is, it is what the user wants to hear of
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = first_line(error)
             fact, wrong = f"broken: {reason}", [f"{what}: {reason}"]
         lines.append((what, fact))
         problems.extend(wrong)
