@@ -349,7 +349,7 @@ def test_loss_of_1248_without_binarisation_12_with_it() -> None:
             seen = env.reset(seed=number)[0] if ended or cut else then
         errors, _ = learner.learn(np.stack(rows), np.ones(64, np.float32))
         losses[name] = float(np.square(errors).mean())
-    assert losses["detector_raw"] > 5 * losses["detector"]
+    assert losses["detector_raw"] > 10 * losses["detector"]
 
 
 def test_the_agents_film_shows_the_map_as_it_is_drawn(run: Path, tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           sections=("game", "seed", "classify"),
           writes=("weights.npz", "history.csv"),
           spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
-          hardware="few", extra="train", belongs=_classifies),
+          extra="train", belongs=_classifies),
     Stage(3, "latents", "encode the episodes with V",
           needs=("vae",), reads=("rollouts", "vae"), spent={"episodes": "episodes"},
           hardware="gpu", belongs=_sees),
