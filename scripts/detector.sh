@@ -17,10 +17,13 @@ for question in output=3 dropout=0.4,0.5 units=81,196,625 layers=5 balance=none,
     train classifiers classifier --until classify --grid "classify.$question"
 done
 train classifiers classifier --until classify --grid classify.window=3 --grid classify.output=1,3
+# What the log began with: 3x3 to 3x3, of pixels that are of something alone.
+train classifiers classifier --until classify --grid classify.window=3 --grid classify.output=3 \
+    --grid classify.neighbours=false
 worldmodels map "$place/classifier" "$place/classifier_adam" "$place/classifier_slow" \
     "$place/classifiers"
 walks=()
-for config in R1 R2 R4 R5 R8 R11 R13 R14 movement_raw; do
+for config in R1 R2 R4 R5 R8 R11 R13 R14 movement_raw onward; do
     train "$config" "$config"
     walks+=("$place/$config")
 done

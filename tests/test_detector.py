@@ -136,6 +136,9 @@ def test_rewards_are_what_the_next_place_shows(tmp_path: Path) -> None:
     env.canvas[:] = 1.0
     env.cursor = np.array([8, 4])
     assert env.step(RIGHT)[1] == pytest.approx(5 - 5)
+    onward = _at(tmp_path, 8, 4, back=-15.0)
+    assert onward.step(RIGHT)[1] == pytest.approx(5 + 24 * 0.09)
+    assert onward.step(MOVES.index((0, -1)))[1] == pytest.approx(4 + 23 * 0.09 - 15)
 
 
 def test_leaving_the_margin_ends_and_nothing_else_does(tmp_path: Path) -> None:
@@ -243,6 +246,12 @@ def test_the_bot_beats_chance() -> None:
                 total, over = total + float(reward), ended or cut
         scores.append(total / 12)
     assert scores[0] > scores[1] + 80
+
+
+def test_moves_have_names() -> None:
+    names = game_named("detector_joint").action_names
+    assert names[MOVES.index((0, 1))] == "right" and names[-3:] == ["empty", "track", "shower"]
+    assert len(names) == 11 and len(game_named("detector").action_names) == 8
 
 
 @pytest.mark.parametrize(("held", "move"), [

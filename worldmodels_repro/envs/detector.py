@@ -3,7 +3,8 @@
 It sees windows of 5 by 5 pixels, of the source and of the map that is drawn, the canvas. At each
 step a class vector is written where the cursor is, and it moves to one of the 8 pixels around. The
 reward is what the next place shows: a point for each pixel of its window that reads out something,
-0.09 for each that is not drawn yet; less 5 where all are, less 15 on a pixel that is empty. To
+0.09 for each that is not drawn yet; less 5 where all are, less 15 on a pixel that is empty. So
+going back and forth in a dense place pays; in ``detector_onward`` going back costs 15, too. To
 leave the margin, in which a window would not fit, is not allowed and ends the episode. (After
 mmajewsk/gym-lartpc2d, where to stay ends it too: among the 8 moves there is no such.)
 """
@@ -50,15 +51,16 @@ class Detector(gymnasium.Env[np.ndarray, Any]):
             largest number of the vector written there.
         writes: whose class vector is drawn: the truth's, a random one, or the last 3 numbers of
             the agent's actions; those are then (11,), where the first 8 choose the move.
+        back: reward, beside that, of moving to a pixel that was drawn before; the log's is 0.
         render_mode: ``rgb_array`` or None.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 3}  # noqa: RUF012
 
     def __init__(self, folder: str | None = None, binarised: bool = True, writes: Writes = "truth",
-                 render_mode: str | None = None):
+                 back: float = 0.0, render_mode: str | None = None):
         self._maps = maps_of(folder)
-        self._binarised, self._writes = binarised, writes
+        self._binarised, self._writes, self._back = binarised, writes, back
         self.render_mode = render_mode
         most = np.finfo(np.float32).max
         high = np.full(SEEN, 1.0 if binarised else most, np.float32)
@@ -99,8 +101,8 @@ class Detector(gymnasium.Env[np.ndarray, Any]):
         if not left:
             self.cursor = after
         again = not left and bool(self.canvas[tuple(self.cursor)].any())
-        return self._state(), self._reward(), left, False, {"wrote": wrote, "truth": truth,
-                                                            "again": again}
+        return self._state(), self._reward() + self._back * again, left, False, {
+            "wrote": wrote, "truth": truth, "again": again}
 
     def _reward(self) -> float:
         source, drawn = self._windows()
@@ -218,12 +220,15 @@ def keys() -> dict[str, tuple[float, ...]]:
 
 
 def game(name: str, folder: str | None = None, binarised: bool = True,
-         writes: Writes = "truth") -> Game:
-    """A row: the game on simulated maps, or on those in a user's ``folder``."""
-    settings = {"folder": folder, "binarised": binarised, "writes": writes}
+         writes: Writes = "truth", back: float = 0.0) -> Game:
+    """A row: the game on simulated maps, or on those in a user's ``folder``; as in
+    :class:`Detector`."""
+    settings = {"folder": folder, "binarised": binarised, "writes": writes, "back": back}
     shared: dict[str, Any] = {
         "name": name, "judge_id": "worldmodels/Detector-v0", "settings": settings, "solved": SOLVED,
-        "max_steps": 14, "first_action": "up and left", "fps": 3, "maps": lambda: maps_of(folder)}
+        "max_steps": 14, "fps": 3, "maps": lambda: maps_of(folder), "first_action": "up and left",
+        "other_actions": ("up", "up and right", "left", "right", "down and left", "down",
+                          "down and right", *(CLASSES if writes == "agent" else ()))}
     if writes != "agent":
         return Game(**shared, **of_choices(len(MOVES)), state=SEEN, scripted=Seeker, keys=keys(),
                     frames=lambda env: Seen(env, lambda state: _frame(env), np.argmax))
@@ -249,6 +254,7 @@ JOINT_RANGES = (np.array([-1.0] * len(MOVES) + [0.0] * len(CLASSES), np.float32)
 
 GAMES = (
     game("detector"),
+    game("detector_onward", back=EMPTY),
     game("detector_random", writes="random"),
     game("detector_raw", binarised=False),
     game("detector_joint", writes="agent"),

@@ -90,7 +90,7 @@ class Course(StepsOnWindows):
         """Each window counts as one."""
         return float(len(targets))
 
-    def prepared(self, inputs: Any, model: Any, step: int) -> Any:
+    def prepared(self, inputs: Any, targets: Any, model: Any, step: int) -> Any:
         """A step's windows; what the model leaves out comes from the step's number, too."""
         from worldmodels_repro.models.pretraining import seed_dropout
 

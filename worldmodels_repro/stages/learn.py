@@ -21,6 +21,7 @@ from worldmodels_repro.evolution.players import WorldSpec, dream_of
 from worldmodels_repro.learning.chunks import Chunks
 from worldmodels_repro.learning.frames import FrameRing
 from worldmodels_repro.learning.replay import Fifo, memory_of
+from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.network import Joint, Network
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.progress import Progress
@@ -51,6 +52,7 @@ from worldmodels_repro.worlds.agent import (
     load_body,
     network_of,
     pretrained_encoder,
+    shape_of,
 )
 from worldmodels_repro.worlds.episodes import EndingWorld, play
 
@@ -76,7 +78,7 @@ def run(stage_run: Run) -> None:
         raise UserError(f"{config.game} bends what C gives before it is an action, which the "
                         "transition network is not told: set learn.next=none")
     if settings.start is not None:
-        load_agent(Path(settings.start))  # refuses a folder that holds none
+        _moving(settings.start, shape_of(config))
     _refuse_without_learner(stage_run.folder("learn"), settings)
     folder = stage_run.begin("learn")
     if folder is None:
@@ -333,7 +335,7 @@ def _learner(stage_run: Run, body: Body, seed: int, frames: FrameRing | None) ->
     if config.controller.encoder == "tuned":
         learner.start_with(pretrained_encoder(stage_run.path, config))
     if config.learn.start is not None:
-        learner.start_with(_moving(config.learn.start, body.network))
+        learner.start_with(_moving(config.learn.start, body.shape))
     return learner
 
 
@@ -348,18 +350,18 @@ def _joint_learner(stage_run: Run, network: Joint, seed: int) -> Learner:
                         moves=not config.learn.frozen, classes=how != "frozen")
 
 
-def _moving(run: str, network: Network) -> np.ndarray:
-    """The weights (n,) by which the C of a run moves, for one like it.
+def _moving(run: str, shape: ControllerShape | Network) -> np.ndarray:
+    """The weights (n,) by which the C of a run moves, for one of this shape.
 
     Raises:
-        UserError: there are none, or it is another network.
+        UserError: there are none, or it is of another shape.
     """
     agent = load_agent(Path(run))
     theirs, own = (part.moves if isinstance(part, Joint) else part
-                   for part in (agent.body.network, network))
-    if theirs is None or theirs != own:
-        raise UserError(f"learn.start={run} holds another network than this config's: have its "
-                        f"game, controller.by, controller.inputs and learn.layers agree")
+                   for part in (agent.body.shape, shape))
+    if theirs != own:
+        raise UserError(f"learn.start={run} holds another network than this config's: have their "
+                        "game, controller.by, controller.inputs and learn.layers agree")
     return agent.weights[:own.weights]
 
 
