@@ -23,13 +23,15 @@ train classifiers classifier --until classify --grid classify.window=3 --grid cl
 worldmodels map "$place/classifier" "$place/classifier_adam" "$place/classifier_slow" \
     "$place/classifiers"
 walks=()
-for config in R1 R2 R4 R5 R8 R11 R13 R14 movement_raw onward; do
+for config in R1 R2 R4 R5 R8 R11 R13 R14 movement_raw; do
     train "$config" "$config"
     walks+=("$place/$config")
 done
 train joint joint --grid controller.classes=frozen,tuned,fresh
+train onward onward # another reward: compare would set its scores beside the others'
 first=${seeds%% *}
 train alone joint --set controller.classes=fresh --set learn.frozen=true \
     --set "learn.start=$place/R13/seed-$first"
 worldmodels compare "${walks[@]}" "$place/joint" "$place/alone"
 worldmodels map "${walks[@]}" "$place/joint" "$place/alone"
+worldmodels map "$place/onward"
