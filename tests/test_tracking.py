@@ -51,7 +51,8 @@ def _config(*trackers: str) -> Config:
 
 def _begun(folder: Path, stage: str = "vae") -> Path:
     """A run folder in which a stage has begun."""
-    save_json(folder / "run" / stage / "stage.json", {"started": "2018-03-27T00:00:00Z"})
+    save_json(folder / "run" / stage / "stage.json",
+              {"started": "2018-03-27T00:00:00Z", "commit": "a549555"})
     return folder / "run"
 
 
@@ -126,6 +127,7 @@ def _mlflow(run: Path) -> list[tuple[int, float]]:
     (only,) = client.search_runs([experiment.experiment_id])
     assert only.data.params["vae.z"] == "32"
     assert only.info.status == "FINISHED"
+    assert only.info.run_name == "20180327000000_a549555" and only.data.tags["stage"] == "vae"
     return [(point.step, point.value)
             for point in client.get_metric_history(only.info.run_id, "vae/loss")]
 

@@ -19,6 +19,7 @@ from worldmodels_repro.errors import UserError, did_you_mean, first_line
 from worldmodels_repro.presets import find_config
 from worldmodels_repro.sections import (
     SPEED,
+    Classify,
     Controller,
     Evaluate,
     Evolve,
@@ -41,8 +42,8 @@ class Config(Section):
 
     game: GameName = "car_racing"
     """The world to learn: car_racing, take_cover, pong, cube_crash; cart_pole, acrobot, pendulum,
-    lunar_lander and lunar_lander_continuous, which have a state; or your own Game at
-    path/to/file.py:NAME."""
+    lunar_lander, lunar_lander_continuous, which have a state, and so have detector, _onward,
+    _random, _raw and _joint (docs/detector.md); or your own Game at path/to/file.py:NAME."""
     seed: Annotated[int, Field(ge=0)] = 1
     """The run's seed; every other one is derived from it."""
     skip_bad_files: bool = Field(default=False, json_schema_extra=SPEED)
@@ -61,6 +62,7 @@ class Config(Section):
     forward: Forward = Forward()
     frames: Frames = Frames()
     pretrain: Pretrain = Pretrain()
+    classify: Classify = Classify()
     controller: Controller = Controller()
     evolve: Evolve = Evolve()
     ppo: Ppo = Ppo()
@@ -138,6 +140,12 @@ class Config(Section):
         if by == "td3" and (learn.dueling or learn.softmax is not None):
             raise ValueError("learn.dueling and learn.softmax are DQN's: leave them out, or set "
                              "controller.by=dqn")
+        if learn.start is not None and by != "dqn":
+            raise ValueError("learn.start is DQN's: set learn.start=null, or controller.by=dqn")
+        if learn.frozen and (learn.start is None or self.controller.classes in (None, "frozen")):
+            raise ValueError("learn.frozen leaves classes alone to learn: set learn.start to the "
+                             "run whose C moves and controller.classes to fresh or tuned, or "
+                             "learn.frozen=false")
         if by == "td3" and learn.alpha:
             raise ValueError("TD3 draws uniformly from its memory: set learn.alpha=0.0, or "
                              "controller.by=dqn")

@@ -86,6 +86,10 @@ def _pretrains(config: Any) -> bool:
     return bool(config.pretrain.networks)
 
 
+def _classifies(config: Any) -> bool:
+    return config.controller.classes in ("tuned", "frozen")
+
+
 STAGES: dict[str, Stage] = {stage.name: stage for stage in (
     Stage(1, "rollouts", "collect episodes of the game",
           sections=("game", "seed", "rollouts"), writes=("manifest.jsonl",),
@@ -102,6 +106,11 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
     Stage(2, "pretrain", "train networks on random play before C learns",
           sections=("frames", "pretrain"), needs=("rollouts",), reads=("rollouts",),
           hardware="few", extra="train", belongs=_pretrains),
+    Stage(2, "classify", "train what tells a map's windows apart",
+          sections=("game", "seed", "classify"),
+          writes=("weights.npz", "history.csv"),
+          spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
+          extra="train", belongs=_classifies),
     Stage(3, "latents", "encode the episodes with V",
           needs=("vae",), reads=("rollouts", "vae"), spent={"episodes": "episodes"},
           hardware="gpu", belongs=_sees),
@@ -127,11 +136,12 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           belongs=lambda config: config.controller.stage == "evolve"),
     Stage(5, "learn", "learn C by DQN or TD3",
           sections=("game", "seed", "controller", "evolve", "frames", "learn"),
-          needs=("memory", "pretrain", "forward"),
-          reads=("vae", "memory", "pretrain", "forward"),
+          needs=("memory", "pretrain", "forward", "classify"),
+          reads=("vae", "memory", "pretrain", "forward", "classify"),
           writes=("agent.npz", "agent.json", "history.csv", "episodes.jsonl"),
           spent={"episodes": "episodes", "steps": "steps", "updates": "updates"},
-          hardware="few", extra="train", belongs=lambda config: config.controller.stage == "learn"),
+          hardware="few", extra="train", itself=lambda config: config.controller.classes == "fresh",
+          belongs=lambda config: config.controller.stage == "learn"),
     Stage(6, "evaluate", "judge the agent on the unmodified game",
           sections=("evaluate",), needs=("evolve", "learn"),
           reads=("vae", "pretrain", "memory", "evolve", "learn"),
@@ -140,7 +150,7 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           hardware="cores", formerly=("evaluation",)),
     Stage(7, "figures", "draw the figures and GIFs",
           reads=("rollouts", "vae", "pretrain", "latents", "memory", "evolve", "learn", "evaluate",
-                 "forward"),
+                 "forward", "classify"),
           extra="figures"),
 )}
 

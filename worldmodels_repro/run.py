@@ -13,6 +13,7 @@
       evaluate/       evaluation.json
       figures/        *.png, *.webp
       forward/        weights.npz, programs.npz, contexts.npz, history.csv
+      classify/       weights.npz, history.csv
 
 Each stage's folder has a ``stage.json``: the settings it was made with, versions, git commit,
 and whether it is done. Running a stage again continues it, or finds it done; settings that

@@ -52,11 +52,14 @@ class Place:
         stage: whose rows they are.
         id: the same when the stage goes on, here or on another machine; another one for a stage
             that starts anew.
+        begun: when the stage did and at which commit, as ``20200122113845_a549555``; empty where
+            its ``stage.json`` does not say.
     """
 
     run: Path
     stage: str
     id: str
+    begun: str = ""
 
     @property
     def name(self) -> str:
@@ -134,7 +137,8 @@ class WeightsAndBiases:
 
 
 class MLflow:
-    """A run of MLflow for each stage, in an experiment for each run folder.
+    """A run of MLflow for each stage, in an experiment for each run folder; its name says when it
+    began and at which commit, its tag ``stage`` of what.
 
     ``MLFLOW_TRACKING_URI`` says where; without it, ``mlflow.db`` beside the run folders.
     """
@@ -165,7 +169,8 @@ class MLflow:
                 self._client.update_run(self._run, status="RUNNING")
                 return
             self._run = self._client.create_run(
-                experiment, run_name=place.stage, tags={"worldmodels": place.id}).info.run_id
+                experiment, run_name=place.begun or place.stage,
+                tags={"worldmodels": place.id, "stage": place.stage}).info.run_id
             self._client.log_batch(self._run, params=[
                 self._entities.Param(name, str(value)) for name, value in _flat("", config)])
         except self._mlflow.MlflowException as error:
@@ -217,7 +222,7 @@ class Trackers:
     def __init__(self, run: Path, stage: str, config: Config):
         self._stage, self._config = stage, config.plain()
         self._record = run / stage / "trackers.json"
-        place = Place(run, stage, _id(run, stage))
+        place = Place(run, stage, _id(run, stage), _begun(run, stage))
         self._trackers = {name: _make(name, place) for name in config.trackers}
         self._told: dict[str, int] = {}
 
@@ -275,9 +280,20 @@ def _make(name: str, place: Place) -> Tracker:
 
 def _id(run: Path, stage: str) -> str:
     """The same wherever a stage goes on: its ``stage.json`` travels with it."""
-    marker = run / stage.partition("/")[0] / "stage.json"
-    started = load_json(marker, dict).get("started", "") if marker.exists() else ""
+    started = _marker(run, stage).get("started", "")
     return hashlib.sha256(f"{run.resolve().name}/{stage}/{started}".encode()).hexdigest()[:16]
+
+
+def _begun(run: Path, stage: str) -> str:
+    """Year to second, and the commit where one is known."""
+    marker = _marker(run, stage)
+    when = "".join(letter for letter in marker.get("started", "") if letter.isdigit())
+    return "_".join(filter(None, (when, marker.get("commit"))))
+
+
+def _marker(run: Path, stage: str) -> dict[str, Any]:
+    path = run / stage.partition("/")[0] / "stage.json"
+    return load_json(path, dict) if path.exists() else {}
 
 
 def _package(module: str) -> Any:

@@ -24,6 +24,11 @@ gymnasium.register(
     max_episode_steps=100,
 )
 gymnasium.register(
+    id="worldmodels/Detector-v0",
+    entry_point="worldmodels_repro.envs.detector:Detector",
+    max_episode_steps=14,
+)
+gymnasium.register(
     id="worldmodels/Dream-v0",
     entry_point="worldmodels_repro.worlds.dream_env:DreamEnv",
     vector_entry_point="worldmodels_repro.worlds.dream_env:DreamVectorEnv",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import gymnasium
@@ -14,6 +14,9 @@ from worldmodels_repro.envs.changed import PICTURES, Change
 from worldmodels_repro.envs.guard import Guard
 from worldmodels_repro.errors import UserError, did_you_mean
 from worldmodels_repro.frame import FRAME, SIDE
+
+if TYPE_CHECKING:
+    from worldmodels_repro.envs.detector_maps import Maps
 
 Renderer = Literal["fast", "original"]
 
@@ -50,6 +53,11 @@ class Game:
             picture; 0 where it is a picture.
         choices: (n, A) the actions that a player of choices picks from; None where there are none.
             The identity says that the game itself is one of choices: the largest number chooses.
+        maps: () -> the maps that it is played on, where windows of them can be told apart; None
+            where there are none.
+        joint: (m, w, c) where an action's last c numbers say which of c classes a thing is: of the
+            state the first m numbers are for who moves, then come w of the thing and the c classes'
+            truth; None where nothing is told apart.
         solved: the score that counts as solved.
         milestones: scores on the way, whose price is worth knowing.
         max_steps: the longest episode that is judged.
@@ -87,6 +95,8 @@ class Game:
     scripted: Callable[[np.random.Generator, float], Any] | None = None
     place: Callable[[np.ndarray], np.ndarray] | None = None
     serve: Callable[[int], np.ndarray] | None = None
+    maps: Callable[[], Maps] | None = None
+    joint: tuple[int, int, int] | None = None
     milestones: tuple[float, ...] = ()
     max_steps: int = 1000
     keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -139,9 +149,15 @@ class Game:
         return self.choices is None or not np.array_equal(self.choices, np.eye(self.actions))
 
     def choose(self, values: np.ndarray) -> np.ndarray:
-        """A value of each choice (B, n) -> the best ones' actions (B, A) float32."""
+        """A value of each choice (B, n) -> the best ones' actions (B, A) float32.
+
+        Numbers behind the values, (B, n + c), are an action's last ones as they are.
+        """
         assert self.choices is not None  # whoever has values of choices has been checked
-        return self.choices[values.argmax(axis=1)].astype(np.float32)
+        n = len(self.choices)
+        actions = self.choices[values[:, :n].argmax(axis=1)].astype(np.float32)
+        actions[:, self.actions - values.shape[1] + n:] = values[:, n:]
+        return actions
 
     def told(self, taken: bool) -> Callable[[np.ndarray], np.ndarray]:
         """What M is told of actions: how the game takes them, or their very numbers."""

@@ -15,6 +15,7 @@ from worldmodels_repro.envs import (
     changed,
     classic,
     cube_crash,
+    detector,
     pong,
     small,
     take_cover,
@@ -47,6 +48,7 @@ def _choices(env: gymnasium.Env[Any, Any]) -> Frames:
 
 GAMES: dict[str, Game] = {game.name: game for game in (
     *classic.GAMES,
+    *detector.GAMES,
     Game(
         name="car_racing",
         judge_id="CarRacing-v3",

@@ -70,15 +70,20 @@ class DQN:
         losses = 0.0
         for _ in range(times):
             drawn = memory.draw(self._settings.batch, rng)
-            errors, loss, weights = self._step(
-                drawn.rows, drawn.weights, *stacks_of(self._frames, self.columns, drawn.rows))
-            memory.learnt(drawn, errors.numpy())
-            losses += float(loss)
-        self.policy = weights.numpy()[None]
+            errors, loss = self.learn(drawn.rows, drawn.weights)
+            memory.learnt(drawn, errors)
+            losses += loss
         return losses / times
 
+    def learn(self, rows: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, float]:
+        """Learn from a batch of transitions (B, width), which weigh (B,): |errors| (B,), loss."""
+        errors, loss, policy = self._step(rows, weights,
+                                          *stacks_of(self._frames, self.columns, rows))
+        self.policy = policy.numpy()[None]
+        return errors.numpy(), float(loss)
+
     def start_with(self, weights: np.ndarray) -> None:
-        """What sees frames begins with these weights (n,), which were learnt before."""
+        """The network, or its first layers, begin with these weights (n,), learnt before."""
         unfold(weights, self._online)
         self.renew_target()
         self.policy = np.asarray(flat(self._online))[None]

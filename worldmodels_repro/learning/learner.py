@@ -42,7 +42,7 @@ class Learner(Protocol):
         """Learn from so many batches; the mean loss."""
 
     def start_with(self, weights: np.ndarray) -> None:
-        """What sees frames begins with these weights (n,), which were learnt before."""
+        """The policy's first layers, or all, begin with these weights (n,), learnt before."""
 
     def renew_target(self) -> None:
         """``learn.target_every`` steps have gone by."""

@@ -82,3 +82,51 @@ class Network:
             advantage = values[:, 1:]
             values = values[:, :1] + advantage - advantage.mean(axis=1, keepdims=True)
         return np.tanh(values) if self.kind == "actions" else values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joint(Network):
+    """A network of values, and beside it one that says of which class a thing is.
+
+    Of its features the first are for the former; then come those of the thing, and last the
+    classes' truth, which neither sees. Its weights are the former's, then the latter's; what comes
+    out are values, then the classes' probabilities.
+
+    Attributes:
+        classes: what tells them apart; its outputs are logits.
+    """
+
+    classes: Network
+
+    @property
+    def moves(self) -> Network:
+        """What values choices, alone."""
+        return Network(features=self.features - self.classes.features - self.classes.outputs,
+                       outputs=self.outputs, hidden=self.hidden, activation=self.activation,
+                       dueling=self.dueling)
+
+    @property
+    def layers(self) -> list[tuple[int, int]]:
+        """Those of what values choices."""
+        return self.moves.layers
+
+    @property
+    def weights(self) -> int:
+        """How many numbers there are."""
+        return self.moves.weights + self.classes.weights
+
+    def act(self, weights: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Values and probabilities, (B, outputs + classes) float32."""
+        moves, classes = self.moves, self.classes
+        values = moves.act(weights[:, :moves.weights], features[:, :moves.features])
+        logits = classes.act(weights[:, moves.weights:], self.things(features))
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.concatenate([values, shares / shares.sum(axis=1, keepdims=True)], axis=1)
+
+    def things(self, features: np.ndarray) -> np.ndarray:
+        """Features (B, features) -> those of the thing."""
+        return features[:, -self.classes.features - self.classes.outputs:-self.classes.outputs]
+
+    def truths(self, features: np.ndarray) -> np.ndarray:
+        """Features (B, features) -> one of its classes each."""
+        return features[:, -self.classes.outputs:]

@@ -96,7 +96,7 @@ def table(run: Run) -> Card:
     scores = [row["score"] for row in judged["episodes"]["agent"]]
     origin, evaluate = judged["agent"], load_marker(run.folder("evaluate"))
     starts = [*config.rollouts.agents, config.rollouts.keep, config.vae.start,
-              config.memory.start, config.evolve.start]
+              config.memory.start, config.evolve.start, config.learn.start]
     return {
         "run": str(run.path), "game": judged["environment"],
         "actions": game_named(config.game).action_names, "by": config.controller.by,

@@ -1,5 +1,6 @@
 """Settings, a section a stage: every key typed and explained where it is declared."""
 
+from worldmodels_repro.sections.classify import Classify
 from worldmodels_repro.sections.controller import Controller
 from worldmodels_repro.sections.evaluate import Evaluate
 from worldmodels_repro.sections.evolve import Evolve, Ppo
@@ -20,6 +21,7 @@ from worldmodels_repro.sections.rollouts import Rollouts
 from worldmodels_repro.sections.vae import Vae
 
 __all__ = [
-    "SPEED", "WORLDS", "Controller", "Evaluate", "Evolve", "Forward", "Frames", "GameName", "Learn",
-    "Memory", "Ppo", "Pretrain", "Rollouts", "Section", "TrackerName", "Vae", "World", "in_words",
+    "SPEED", "WORLDS", "Classify", "Controller", "Evaluate", "Evolve", "Forward", "Frames",
+    "GameName", "Learn", "Memory", "Ppo", "Pretrain", "Rollouts", "Section", "TrackerName", "Vae",
+    "World", "in_words",
 ]

@@ -24,6 +24,9 @@ class Controller(Section):
     """[f]: what sees the frames is the first part of C's network, learnt with it from nothing
     (fresh) or from what pretrain's autoencoder has learnt (tuned); or it is that, and C sees its
     numbers (frozen)."""
+    classes: Literal["fresh", "tuned", "frozen"] | None = None
+    """A game where C also tells classes apart: what does so is learnt with C from nothing (fresh),
+    or from what the stage classify has learnt (tuned); or it is that (frozen)."""
     hidden: Annotated[int, Field(ge=0)] = 0
     """Units of a tanh layer between (0: linear, the paper's)."""
     bias: bool = True
@@ -43,6 +46,10 @@ class Controller(Section):
         if self.stage == "evolve" and self.inputs == ("f",) and self.encoder != "frozen":
             raise ValueError(f"{self.by} can't find what sees frames: set "
                              "controller.encoder=frozen, or controller.by to dqn or td3")
+        if self.classes is not None and (self.by != "dqn" or self.inputs != ("o",)):
+            raise ValueError("controller.classes is for DQN on a game's own state: set "
+                             "controller.by=dqn and controller.inputs=[o], or "
+                             "controller.classes=null")
         return self
 
     @property

@@ -65,6 +65,11 @@ class Learn(Section):
     sees and does; late, behind their first layer; alone, in place of both."""
     ahead: Annotated[int, Field(ge=1, le=20)] = 1
     """td3: steps that they are told of; from the second on the policy acts."""
+    start: str | None = None
+    """dqn: a run folder whose C to start from (None: from scratch)."""
+    frozen: bool = False
+    """dqn, with controller.classes fresh or tuned: how to move stays as learn.start has it, and
+    classes alone are learnt."""
     end_reward: float | None = None
     """Learnt in place of the reward of a step that ends the episode (None: the game's own)."""
     buffer: Positive = 50_000

@@ -21,6 +21,8 @@ from worldmodels_repro.evolution.players import WorldSpec, dream_of
 from worldmodels_repro.learning.chunks import Chunks
 from worldmodels_repro.learning.frames import FrameRing
 from worldmodels_repro.learning.replay import Fifo, memory_of
+from worldmodels_repro.models.controller import ControllerShape
+from worldmodels_repro.models.network import Joint, Network
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import LearningEpisode
@@ -34,6 +36,7 @@ from worldmodels_repro.storage import (
     load_csv,
     load_json_lines,
     load_step,
+    needed,
     resume_checkpoint,
     save_checkpoint,
     save_csv,
@@ -43,7 +46,14 @@ from worldmodels_repro.storage import (
 )
 from worldmodels_repro.tracking import Trackers
 from worldmodels_repro.training.quiet import import_keras_quietly
-from worldmodels_repro.worlds.agent import Body, load_body, network_of, pretrained_encoder
+from worldmodels_repro.worlds.agent import (
+    Body,
+    load_agent,
+    load_body,
+    network_of,
+    pretrained_encoder,
+    shape_of,
+)
 from worldmodels_repro.worlds.episodes import EndingWorld, play
 
 if TYPE_CHECKING:
@@ -67,6 +77,8 @@ def run(stage_run: Run) -> None:
     if settings.next != "none" and game_named(config.game).squash is not None:
         raise UserError(f"{config.game} bends what C gives before it is an action, which the "
                         "transition network is not told: set learn.next=none")
+    if settings.start is not None:
+        _moving(settings.start, shape_of(config))
     _refuse_without_learner(stage_run.folder("learn"), settings)
     folder = stage_run.begin("learn")
     if folder is None:
@@ -161,8 +173,10 @@ class Course:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The evaluation whose policy is the agent: the first of those with the best mean."""
-        return max(self.history, key=lambda row: row["mean"], default=None)
+        """The evaluation whose policy is the agent: the first of those with the best mean, or the
+        last where how to move is not learnt."""
+        rows = self.history[-1:] if self._settings.frozen else self.history
+        return max(rows, key=lambda row: row["mean"], default=None)
 
     def play_episode(self) -> str:
         """Play an episode and learn; what progress says of it."""
@@ -214,7 +228,7 @@ class Course:
         policy = self._learner.policy.astype(np.float32)
         played = play(self._judge, Controllers(self._body, policy, self._judges), seeds,
                       game_named(self._config.game).max_steps)
-        best, now = self.best, time.monotonic()
+        now = time.monotonic()
         losses = [row["loss"] for row in self.episodes[-LATELY:] if row["loss"] is not None]
         seconds = self.history[-1]["seconds"] if self.history else 0.0
         row = {"step": self.step, "episodes": len(self.episodes), "updates": self.updates,
@@ -225,7 +239,7 @@ class Course:
                "seconds": round(seconds + now - self._clock, 2)}
         self._clock = now
         self.history.append(row)
-        if best is None or row["mean"] > best["mean"]:
+        if self.best is row:
             save_npz(self._folder / "agent.npz", {"weights": policy[0]})
             save_json(self._folder / "agent.json", {
                 "run": self._run.path.name, "by": self._config.controller.by,
@@ -306,7 +320,9 @@ def _learner(stage_run: Run, body: Body, seed: int, frames: FrameRing | None) ->
     assert body.network is not None  # controller.by says so
     set_threads(config.learn.threads)
     learner: Learner
-    if config.controller.by == "dqn":
+    if isinstance(body.network, Joint):
+        learner = _joint_learner(stage_run, body.network, seed)
+    elif config.controller.by == "dqn":
         learner = DQN(body.network, config.learn, seed, frames)
     else:
         transition = None
@@ -318,7 +334,35 @@ def _learner(stage_run: Run, body: Body, seed: int, frames: FrameRing | None) ->
         learner = TD3(body.network, config.learn, seed, frames, transition)
     if config.controller.encoder == "tuned":
         learner.start_with(pretrained_encoder(stage_run.path, config))
+    if config.learn.start is not None:
+        learner.start_with(_moving(config.learn.start, body.shape))
     return learner
+
+
+def _joint_learner(stage_run: Run, network: Joint, seed: int) -> Learner:
+    from worldmodels_repro.learning.joint import JointLearner
+    from worldmodels_repro.models.weights import load_weights
+
+    config, path = stage_run.config, stage_run.folder("classify") / "weights.npz"
+    how = config.controller.classes
+    learnt = None if how == "fresh" else load_weights(needed(path, "classify"))
+    return JointLearner(network, config.learn, config.classify, seed, learnt,
+                        moves=not config.learn.frozen, classes=how != "frozen")
+
+
+def _moving(run: str, shape: ControllerShape | Network) -> np.ndarray:
+    """The weights (n,) by which the C of a run moves, for one of this shape.
+
+    Raises:
+        UserError: there are none, or it is of another shape.
+    """
+    agent = load_agent(Path(run))
+    theirs, own = (part.moves if isinstance(part, Joint) else part
+                   for part in (agent.body.shape, shape))
+    if theirs != own:
+        raise UserError(f"learn.start={run} holds another network than this config's: have their "
+                        "game, controller.by, controller.inputs and learn.layers agree")
+    return agent.weights[:own.weights]
 
 
 def _world(stage_run: Run, body: Body, name: World, slots: int) -> EndingWorld:

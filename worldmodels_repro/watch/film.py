@@ -19,6 +19,7 @@ from worldmodels_repro.watch.scene import GameScene, Scene
 from worldmodels_repro.worlds.episodes import Policy
 
 EVERY, PACE = 10, 2.0  # a picture of every tenth step, at twice real time
+SLOW = 10  # steps a second: all steps of games with fewer are shown
 SIDE = 192  # pixels: V's frames, three times as large, and the game's height
 MARGIN, LINE = 8, 18
 LEAST_WIDTH = 400  # for the caption
@@ -74,15 +75,21 @@ def vision_of(run: Run) -> Representation | None:
     return load_vision(run.path, run.config.vae.layers)
 
 
-def frame_time(fps: int, every: int = EVERY) -> int:
+def every_of(fps: int) -> int:
+    """Steps from one picture to the next of a game of ``fps`` steps a second."""
+    return EVERY if fps >= SLOW else 1
+
+
+def frame_time(fps: int, every: int | None = None) -> int:
     """Milliseconds that a film shows each picture of a game of ``fps`` steps a second."""
-    return round(1000 * every / fps / PACE)
+    return round(1000 * (every or every_of(fps)) / fps / PACE)
 
 
-def film(scene: Scene, path: Path, name: str, fps: int, every: int = EVERY) -> Film:
+def film(scene: Scene, path: Path, name: str, fps: int, every: int | None = None) -> Film:
     """Let the scene's agent act to the episode's end, and write that as :func:`record` does: a
     picture of every tenth step, or of every ``every``-th."""
     check_suffix(path)
+    every = every or every_of(fps)
     easel, shot, over = Easel(name), Film(), False
     shot.pictures.append(easel.paint(scene))
     while not over:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from worldmodels_repro.envs.game import Game
-from worldmodels_repro.watch.film import EVERY, Easel
+from worldmodels_repro.watch.film import Easel, every_of
 from worldmodels_repro.watch.scene import Scene
 
 ZOOM = 2  # window pixels a picture's
@@ -37,7 +37,7 @@ def show(scene: Scene, game: Game, human: bool, name: str) -> list[np.ndarray]:
         name: what the caption calls the player.
 
     Returns:
-        Every tenth picture, (H, W, 3) uint8, as for a GIF.
+        The pictures, (H, W, 3) uint8, that a film of it has.
     """
     pygame = _pygame()
     pygame.display.init()
@@ -62,7 +62,7 @@ def show(scene: Scene, game: Game, human: bool, name: str) -> list[np.ndarray]:
                 break
             over = scene.step(pressed(game, held) if human else scene.act())
             picture = easel.paint(scene)
-            if over or scene.steps % EVERY == 0:
+            if over or scene.steps % every_of(game.fps) == 0:
                 pictures.append(picture)
             surface = pygame.surfarray.make_surface(picture.swapaxes(0, 1))
             pygame.transform.scale(surface, window.get_size(), window)

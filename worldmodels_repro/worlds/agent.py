@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from worldmodels_repro.data.stacks import Sight
+from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import ForwardModel, Precision, Representation
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.convolutions import TABLES, FrameEncoder
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
-from worldmodels_repro.models.network import Network
+from worldmodels_repro.models.network import Joint, Network
 from worldmodels_repro.models.vae.ranges import with_ranges
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.records import AgentOrigin
@@ -210,6 +211,11 @@ def network_of(config: Config, features: int) -> Network | None:
     if config.controller.inputs == ("o",) and not game.state:
         raise UserError(f"{game.name} has no state to see, only frames: set "
                         "controller.inputs=[z,h]")
+    if (game.joint is None) != (config.controller.classes is None):
+        raise UserError(f"{game.name} has classes to tell apart: set controller.by=dqn, "
+                        "controller.inputs=[o] and controller.classes=frozen, tuned or fresh"
+                        if game.joint else f"{game.name} has no classes to tell apart: set "
+                        "controller.classes=null, or game=detector_joint")
     if by == "cma_es":
         return None
     if by == "dqn" and game.choices is None:
@@ -219,11 +225,31 @@ def network_of(config: Config, features: int) -> Network | None:
                         "set controller.by=dqn")
     if by == "ppo":
         return None
-    return Network(features=features, hidden=settings.layers, activation=settings.activation,
-                   outputs=game.actions if game.choices is None or by == "td3"
-                   else len(game.choices), kind="values" if by == "dqn" else "actions",
-                   dueling=settings.dueling,
-                   encoder=encoder_of(config) if config.controller.sees_frames else None)
+    network = Network(features=features, hidden=settings.layers, activation=settings.activation,
+                      outputs=game.actions if game.choices is None or by == "td3"
+                      else len(game.choices), kind="values" if by == "dqn" else "actions",
+                      dueling=settings.dueling,
+                      encoder=encoder_of(config) if config.controller.sees_frames else None)
+    if game.joint is None:
+        return network
+    return Joint(features=features, outputs=network.outputs, hidden=network.hidden,
+                 activation=network.activation, dueling=network.dueling,
+                 classes=classes_of(config, game))
+
+
+def classes_of(config: Config, game: Game) -> Network:
+    """What tells apart, as data, what the game shows.
+
+    Raises:
+        UserError: it is of other windows than the game's.
+    """
+    settings = config.classify
+    assert game.joint is not None  # whoever asks has looked
+    _, seen, classes = game.joint
+    if settings.window**2 != seen or settings.output != 1:
+        raise UserError(f"{game.name} shows windows of {seen} pixels, of which the middle one is "
+                        f"told: set classify.window={round(seen**0.5)} and classify.output=1")
+    return Network(features=seen, outputs=classes, hidden=(settings.units,) * settings.layers)
 
 
 def load_agent(run: Path) -> Agent:
