@@ -32,6 +32,8 @@ COMMANDS: dict[Path, list[tuple[str, ...]]] = {
     TESTS / "tiny_learner.yaml": [
         ("rollouts",), ("pretrain",), ("learn",), ("evaluate",), ("probe", *FEW)],
     TESTS / "tiny_forward.yaml": [("rollouts",), ("forward",), ("bench", *FEW)],
+    TESTS / "tiny_detector.yaml": [("classify",), ("learn",), ("evaluate",), ("figures",)],
+    TESTS / "tiny_ppo.yaml": [("rollouts",), ("vae",), ("latents",), ("memory",), ("evolve",)],
 }
 """Of each config, every stage and every verb that writes into a run, in order.
 

@@ -16,6 +16,7 @@ from worldmodels_repro.cloud.rates import BENCHMARKS, WHOLE, load_rates
 from worldmodels_repro.config import load_config
 from worldmodels_repro.data.episodes import FRAMES, LATENTS, kept_episodes, load_episode
 from worldmodels_repro.data.recorded import recorded
+from worldmodels_repro.envs.detector_maps import Folder
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.evolution.strategy import Strategy, load_spread
 from worldmodels_repro.export.page_files import page_files
@@ -208,11 +209,15 @@ def _of_learners(home: Path) -> dict[str, Read]:
 
 
 def _of_users(home: Path) -> dict[str, Read]:
-    """What users bring: a file of Python, and episodes that were recorded elsewhere."""
+    """What users bring: a file of Python, episodes that were recorded elsewhere, maps."""
     (home / "mine.py").write_text(MINE)
     save_npz(home / "recorded.npz", {
         "frames": np.zeros((T, 48, 80, 3), np.uint8), "actions": np.arange(T) % 2,
         "rewards": np.zeros(T), "terminated": np.arange(T) == 2})
+    source = np.zeros((8, 8))
+    source[3:5, 2:6] = 1.5
+    save_npz(home / "maps" / "image0.npz", {"image": source})
+    save_npz(home / "maps" / "label0.npz", {"label": (source > 0).astype(int)})
     numbers = itertools.count()
 
     def played(path: Path) -> object:
@@ -226,7 +231,9 @@ def _of_users(home: Path) -> dict[str, Read]:
             fresh.unlink()
 
     return {"mine.py": played,
-            "recorded.npz": lambda path: list(recorded(str(path), game_named("cube_crash")))}
+            "recorded.npz": lambda path: list(recorded(str(path), game_named("cube_crash"))),
+            **{f"maps/{kind}0.npz": lambda path: Folder(path.parent)[0]
+               for kind in ("image", "label")}}
 
 
 def _of_whole_runs(home: Path) -> dict[str, Read]:

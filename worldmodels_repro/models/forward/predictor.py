@@ -132,7 +132,7 @@ def load_frame_network(run: Path, settings: Forward, game: str) -> FrameNetwork:
     path = run / "forward" / "programs.npz"
     arrays = load_npz(path, beside=(*PROGRAMS, "actions"))
     actions = game_named(game).actions
-    if arrays.pop("actions") != actions:
+    if not np.array_equal(arrays.pop("actions"), actions):
         raise UserError(f"{path} is of a game whose actions are not {game}'s {actions} numbers: "
                         "use the config it was trained with")
     return FrameNetwork(programs=arrays, side=settings.side, game=game,
