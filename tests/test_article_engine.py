@@ -203,6 +203,8 @@ def test_what_the_kernel_cannot_express_is_refused() -> None:
     flat = Layers(decoder=(Conv(3, 64),))
     with pytest.raises(UserError, match="two transposed convolutions"):
         vision_tensors({}, flat)
+    with pytest.raises(UserError, match="V's decoder, and this V was kept without"):
+        vision_tensors({}, Layers())
     low, high = np.array([-1.0], np.float32), np.array([1.0], np.float32)
     curved = Game(name="curved", judge_id="", low=low, high=high, solved=1.0,
                   squash=lambda outputs: (outputs**3).astype(np.float32))

@@ -108,12 +108,12 @@ def vision_tensors(weights: Arrays, layers: Layers) -> tuple[Arrays, list[dict[s
     Raises:
         UserError: a decoder of one layer, or a V that was kept without.
     """
-    if "decoder/dense/kernel" not in weights:
-        raise UserError("the page draws with V's decoder, and this V was kept without: restore its "
-                        "weights, or leave the run out")
     if len(layers.decoder) < 2:
         raise UserError("the page draws V's of two transposed convolutions or more: this one has "
                         "one; leave the run out")
+    if "decoder/dense/kernel" not in weights:
+        raise UserError("the page draws with V's decoder, and this V was kept without: restore its "
+                        "weights, or leave the run out")
     dense, bias = (weights[f"decoder/dense/{part}"].astype(np.float64)
                    for part in ("kernel", "bias"))
     first = layers.decoder[0]
