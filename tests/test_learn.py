@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import killed_after
+from learn_runs import config_of, does, ends, refusal
 
-from worldmodels_repro.cli import main
 from worldmodels_repro.config import Config, load_config
 from worldmodels_repro.envs.classic import GAMES
 from worldmodels_repro.envs.game import Game
@@ -37,26 +37,6 @@ learn: {steps: 800, layers: [8], delay: 200, random_steps: 200, every: 0, buffer
 """
 
 
-def _does(*words: object) -> None:
-    """``worldmodels WORDS``, in this process: Keras is imported once for all tests."""
-    assert main([str(word) for word in words]) == 0
-
-
-def _refusal(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """The one line that refuses ``worldmodels WORDS``."""
-    capsys.readouterr()
-    assert main([str(word) for word in words]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
-
-
-def _config(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "config.yaml"
-    path.write_text(text)
-    return path
-
-
 def test_a_learnt_c_has_a_card(learnt: Path) -> None:
     card = text(table(load_run(learnt)))
     assert "from o to" in card and "learnt by DQN, in the game" in card
@@ -67,42 +47,32 @@ def test_a_learnt_c_has_a_card(learnt: Path) -> None:
 def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose C has learnt, was judged and drawn."""
     folder = tmp_path_factory.mktemp("learn")
-    config = _config(folder, DQN)
+    config = config_of(folder, DQN)
     for verb in ("learn", "evaluate", "figures"):
-        _does(verb, "--config", config, "--run", folder / "run")
+        does(verb, "--config", config, "--run", folder / "run")
     return folder / "run"
-
-
-def _ends(run: Path) -> list[Any]:
-    """What a run came to, times aside."""
-    folder = run / "learn"
-    rows = load_csv(folder / "history.csv", "step", "mean")
-    return [load_json_lines(folder / "episodes.jsonl", dict),
-            [{key: value for key, value in row.items() if key != "seconds"} for row in rows],
-            {name: array.tobytes() for name, array in load_npz(folder / "learner.npz").items()},
-            load_npz(folder / "agent.npz")["weights"].tobytes()]
 
 
 @pytest.mark.parametrize("text", [
     DQN, pytest.param(TD3, marks=pytest.mark.slow)], ids=["dqn", "td3"])
 def test_a_killed_run_ends_like_one_that_was_never_killed(tmp_path: Path, text: str,
                                                           request: Any) -> None:
-    config, run = _config(tmp_path, text), tmp_path / "killed"
+    config, run = config_of(tmp_path, text), tmp_path / "killed"
     if text is DQN:
         whole = request.getfixturevalue("learnt")
     else:
         whole = tmp_path / "whole"
-        _does("learn", "--config", config, "--run", whole)
+        does("learn", "--config", config, "--run", whole)
     killed_after(2, run / "learn" / "history.csv", "learn", "--config", config, "--run", run)
     assert load_csv(run / "learn" / "history.csv")[-1]["step"] < load_config(config).learn.steps
-    _does("learn", "--config", config, "--run", run)
-    assert _ends(run) == _ends(whole)
+    does("learn", "--config", config, "--run", run)
+    assert ends(run) == ends(whole)
 
 
 def test_more_steps_go_on_from_those_there(learnt: Path, tmp_path: Path) -> None:
-    config, run = _config(tmp_path, DQN), tmp_path / "run"
+    config, run = config_of(tmp_path, DQN), tmp_path / "run"
     for steps in (400, 900):
-        _does("learn", "--config", config, "--run", run, "--set", f"learn.steps={steps}")
+        does("learn", "--config", config, "--run", run, "--set", f"learn.steps={steps}")
     theirs = load_json_lines(learnt / "learn" / "episodes.jsonl", dict)
     assert load_json_lines(run / "learn" / "episodes.jsonl", dict) == theirs
 
@@ -123,9 +93,9 @@ def test_a_learner_is_filmed_and_plays_in_python(learnt: Path, tmp_path: Path,
     from worldmodels_repro.api import LoadedRun
 
     film = tmp_path / "film.webp"
-    _does("play", "--run", learnt, "--gif", film)
+    does("play", "--run", learnt, "--gif", film)
     assert film.exists() and "agent of step" in capsys.readouterr().out
-    assert "no dream" in _refusal(capsys, "play", "--run", learnt, "--world", "dream")
+    assert "no dream" in refusal(capsys, "play", "--run", learnt, "--world", "dream")
     judged = load_json(learnt / "evaluate" / "evaluation.json", dict)["episodes"]["agent"]
     played = LoadedRun(learnt).play(seeds=[row["seed"] for row in judged])
     assert played.returns.tolist() == [row["score"] for row in judged]
@@ -133,22 +103,22 @@ def test_a_learner_is_filmed_and_plays_in_python(learnt: Path, tmp_path: Path,
 
 def test_results_and_doubts_know_a_learner(learnt: Path,
                                            capsys: pytest.CaptureFixture[str]) -> None:
-    _does("evaluate", "--run", learnt, "--again")
+    does("evaluate", "--run", learnt, "--again")
     assert "2 of 2 episodes to the last digit" in capsys.readouterr().out
-    _does("results", "--run", learnt, "--json")
+    does("results", "--run", learnt, "--json")
     told = json.loads(capsys.readouterr().out)
     assert [row["stage"] for row in told["stages"]] == ["learn", "evaluate"]
     assert told["milestones"] == []
 
 
 def test_cma_es_plays_the_same_game_from_its_state(tmp_path: Path) -> None:
-    config = _config(tmp_path, DQN)
+    config = config_of(tmp_path, DQN)
     words = ("--config", config, "--run", tmp_path / "run", "--set", "controller.by=cma_es",
              "--set", "evolve.generations=2", "--set", "evolve.population=4", "--set",
              "evolve.rollouts=1", "--set", "evolve.evaluate_every=2", "--set",
              "evolve.evaluate_rollouts=2")
     for verb in ("evolve", "evaluate"):
-        _does(verb, *words)
+        does(verb, *words)
     judged = load_json(tmp_path / "run" / "evaluate" / "evaluation.json", dict)
     assert judged["controller"] == {"by": "cma_es", "inputs": ["o"], "hidden": 0, "weights": 10}
 
@@ -162,7 +132,7 @@ def test_a_learner_sees_what_v_and_m_of_another_run_see(tmp_path: Path, name: st
     run.mkdir()
     for stage in ("vae", "memory"):
         (run / stage).symlink_to(theirs / stage, target_is_directory=True)
-    _does("learn", "--config", theirs / "config.yaml", "--run", run, *(
+    does("learn", "--config", theirs / "config.yaml", "--run", run, *(
         word for setting in (
             f"controller.by={by}", "controller.inputs=[z,h]", f"evolve.world={world}",
             "evolve.select=null", "evolve.max_steps=20", "learn.steps=50", "learn.delay=20",
@@ -183,9 +153,9 @@ def test_a_learner_sees_what_v_and_m_of_another_run_see(tmp_path: Path, name: st
 def test_one_setting_says_which_controller_a_run_has(tmp_path: Path) -> None:
     assert stages_of(Config()) == ["rollouts", "vae", "latents", "memory", "evolve", "evaluate",
                                    "figures"]
-    state = load_config(_config(tmp_path, DQN))
+    state = load_config(config_of(tmp_path, DQN))
     assert stages_of(state) == ["learn", "evaluate", "figures"]
-    seen = load_config(_config(tmp_path, DQN), ["controller.inputs=[z,h]"])
+    seen = load_config(config_of(tmp_path, DQN), ["controller.inputs=[z,h]"])
     assert stages_of(seen) == ["rollouts", "vae", "latents", "memory", "learn", "evaluate",
                                "figures"]
     settings = Run(tmp_path, state).settings("evaluate")
@@ -288,13 +258,13 @@ def test_a_learner_that_can_not_be_is_refused_in_a_line(
         tmp_path: Path, settings: list[str], words: str,
         capsys: pytest.CaptureFixture[str]) -> None:
     base = DQN.replace(", buffer: 400,\n        alpha: 0.6, omega: 0.5", "")
-    line = _refusal(capsys, "learn", "--config", _config(tmp_path, base), "--run", tmp_path / "run",
-                    *(word for setting in settings for word in ("--set", setting)))
+    line = refusal(capsys, "learn", "--config", config_of(tmp_path, base), "--run", tmp_path / "r",
+                   *(word for setting in settings for word in ("--set", setting)))
     assert words in line
-    assert not (tmp_path / "run" / "learn").exists()
+    assert not (tmp_path / "r" / "learn").exists()
 
 
 def test_an_evolution_is_refused_where_c_learns(tmp_path: Path,
                                                 capsys: pytest.CaptureFixture[str]) -> None:
-    line = _refusal(capsys, "evolve", "--config", _config(tmp_path, DQN), "--run", tmp_path / "run")
+    line = refusal(capsys, "evolve", "--config", config_of(tmp_path, DQN), "--run", tmp_path / "r")
     assert "worldmodels learn" in line

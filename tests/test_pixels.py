@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import killed_after
-from test_learn import _config, _does, _ends, _refusal
+from learn_runs import config_of, does, ends, refusal
 
 from worldmodels_repro.api import LoadedRun
 from worldmodels_repro.data.stacks import Sight, Stacks, places_of, stacked
@@ -181,7 +181,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose C has learnt from frames, and was judged."""
     folder = tmp_path_factory.mktemp("pixels")
     for verb in ("learn", "evaluate"):
-        _does(verb, "--config", _config(folder, PIXELS), "--run", folder / "run")
+        does(verb, "--config", config_of(folder, PIXELS), "--run", folder / "run")
     return folder / "run"
 
 
@@ -192,9 +192,9 @@ def _frame_chunks(run: Path) -> dict[str, Any]:
 
 def test_more_steps_go_on_from_the_frames_there(seen: Path, tmp_path: Path) -> None:
     for steps in (120, 200):
-        _does("learn", "--config", _config(tmp_path, PIXELS), "--run", tmp_path / "run", "--set",
+        does("learn", "--config", config_of(tmp_path, PIXELS), "--run", tmp_path / "run", "--set",
               f"learn.steps={steps}")
-    ours, theirs = _ends(tmp_path / "run"), _ends(seen)
+    ours, theirs = ends(tmp_path / "run"), ends(seen)
     assert ours[0] == theirs[0] and ours[2].keys() == theirs[2].keys()
     differ = [name for name, array in ours[2].items() if theirs[2][name] != array]
     assert not differ
@@ -203,10 +203,10 @@ def test_more_steps_go_on_from_the_frames_there(seen: Path, tmp_path: Path) -> N
 @pytest.mark.slow
 def test_a_killed_run_that_sees_frames_ends_like_one_never_killed(seen: Path,
                                                                   tmp_path: Path) -> None:
-    config, run = _config(tmp_path, PIXELS), tmp_path / "killed"
+    config, run = config_of(tmp_path, PIXELS), tmp_path / "killed"
     killed_after(2, run / "learn" / "history.csv", "learn", "--config", config, "--run", run)
-    _does("learn", "--config", config, "--run", run)
-    assert _ends(run) == _ends(seen)
+    does("learn", "--config", config, "--run", run)
+    assert ends(run) == ends(seen)
 
 
 def test_an_agent_that_sees_frames_is_judged_and_filmed(seen: Path, tmp_path: Path) -> None:
@@ -216,14 +216,14 @@ def test_an_agent_that_sees_frames_is_judged_and_filmed(seen: Path, tmp_path: Pa
     played = LoadedRun(seen).play(seeds=[row["seed"] for row in episodes])
     assert played.returns.tolist() == [row["score"] for row in episodes]
     film = tmp_path / "film.webp"
-    _does("play", "--run", seen, "--gif", film)
+    does("play", "--run", seen, "--gif", film)
     assert film.exists()
 
 
 @pytest.mark.slow
 def test_dqn_drives_the_car(tmp_path: Path) -> None:
     root = Path(__file__).parents[1]
-    _does("learn", "--config", root / "configs" / "testbench" / "CR_dqn.yaml", "--run",
+    does("learn", "--config", root / "configs" / "testbench" / "CR_dqn.yaml", "--run",
           tmp_path / "run", *(word for setting in (
               "learn.steps=24", "learn.delay=8", "learn.batch=4", "learn.buffer=200",
               "learn.layers=[8]", "learn.evaluate_rollouts=1", "evolve.max_steps=12")
@@ -246,7 +246,7 @@ def test_dqn_drives_the_car(tmp_path: Path) -> None:
 def test_what_can_not_be_seen_is_refused_in_a_line(
         tmp_path: Path, settings: list[str], words: str,
         capsys: pytest.CaptureFixture[str]) -> None:
-    line = _refusal(capsys, "learn", "--config", _config(tmp_path, PIXELS), "--run",
+    line = refusal(capsys, "learn", "--config", config_of(tmp_path, PIXELS), "--run",
                     tmp_path / "run", *(word for setting in settings
                                         for word in ("--set", setting)))
     assert words in line

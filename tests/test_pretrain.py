@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_learn import _config, _does, _refusal
+from learn_runs import config_of, does, refusal
 
 from worldmodels_repro.config import load_config
 from worldmodels_repro.data.episodes import kept_episodes
@@ -43,7 +43,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Networks that have learnt, and a C that sees by one and whose critics are told by another."""
     folder = tmp_path_factory.mktemp("pretrain")
     for verb in ("rollouts", "pretrain", "learn"):
-        _does(verb, "--config", _config(folder, PRETRAINED), "--run", folder / "run")
+        does(verb, "--config", config_of(folder, PRETRAINED), "--run", folder / "run")
     return folder / "run"
 
 
@@ -255,12 +255,12 @@ def test_more_steps_of_pretraining_go_on_from_those_there(run: Path, tmp_path: P
     again = tmp_path / "again"
     again.mkdir()
     (again / "rollouts").symlink_to(run / "rollouts", target_is_directory=True)
-    config = _config(tmp_path, PRETRAINED)
+    config = config_of(tmp_path, PRETRAINED)
     words = ("--config", config, "--run", again, *(word for setting in (
         "pretrain.networks=[autoencoder]", "pretrain.sees=o", "learn.next=none", "learn.ahead=1")
         for word in ("--set", setting)))
     for steps in (2, 4):
-        _does("pretrain", *words, "--set", f"pretrain.steps={steps}")
+        does("pretrain", *words, "--set", f"pretrain.steps={steps}")
     ours, theirs = (load_npz(folder / "pretrain" / "autoencoder" / "training.npz")
                     for folder in (again, run))
     assert ours.keys() == theirs.keys()
@@ -270,11 +270,11 @@ def test_more_steps_of_pretraining_go_on_from_those_there(run: Path, tmp_path: P
 
 def test_the_probe_sets_what_was_learnt_beside_the_state(
         run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _does("probe", "--run", run, "--episodes", "4")
+    does("probe", "--run", run, "--episodes", "4")
     assert "| autoencoder |" in capsys.readouterr().out
     found = load_json(run / "probe" / "probe.json", dict)["found"]["autoencoder"]
     assert len(found["r2"]) == 3 and 1 <= len(found["cca"]) <= 3
-    assert "4 or more" in _refusal(capsys, "probe", "--run", run, "--episodes", "2")
+    assert "4 or more" in refusal(capsys, "probe", "--run", run, "--episodes", "2")
 
 
 def test_a_linear_relation_is_found_and_noise_is_not() -> None:
@@ -306,7 +306,7 @@ def test_a_linear_relation_is_found_and_noise_is_not() -> None:
 def test_what_can_not_be_pretrained_is_refused_in_a_line(
         tmp_path: Path, verb: str, settings: list[str], words: str,
         capsys: pytest.CaptureFixture[str]) -> None:
-    line = _refusal(capsys, verb, "--config", _config(tmp_path, PRETRAINED), "--run",
+    line = refusal(capsys, verb, "--config", config_of(tmp_path, PRETRAINED), "--run",
                     tmp_path / "run", *(word for setting in settings
                                         for word in ("--set", setting)))
     assert words in line
@@ -318,7 +318,7 @@ def test_an_encoder_of_another_game_is_refused(run: Path, tmp_path: Path,
     other.mkdir()
     for stage in ("rollouts", "pretrain"):
         (other / stage).symlink_to(run / stage, target_is_directory=True)
-    line = _refusal(capsys, "learn", "--config", _config(tmp_path, PRETRAINED), "--run", other,
+    line = refusal(capsys, "learn", "--config", config_of(tmp_path, PRETRAINED), "--run", other,
                     "--set", "game=lunar_lander_continuous")
     assert "game: pendulum there, lunar_lander_continuous here" in line
 
@@ -327,7 +327,7 @@ def test_networks_of_the_same_settings_are_shared_by_a_grid(tmp_path: Path) -> N
     """What C does with an autoencoder is not a setting of the autoencoder."""
     from worldmodels_repro.run import Run
 
-    config = load_config(_config(tmp_path, PRETRAINED), ["learn.next=none", "learn.ahead=1"])
+    config = load_config(config_of(tmp_path, PRETRAINED), ["learn.next=none", "learn.ahead=1"])
     tuned = replace_encoder(config, "tuned")
     assert Run(tmp_path, config).settings("pretrain") == Run(tmp_path, tuned).settings("pretrain")
 

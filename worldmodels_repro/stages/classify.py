@@ -20,7 +20,7 @@ from worldmodels_repro.run import Run
 from worldmodels_repro.sections import Classify
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.training.quiet import import_keras_quietly
-from worldmodels_repro.training.windows import StepsOnWindows
+from worldmodels_repro.training.windows import StepsOnExamples
 
 
 def run(stage_run: Run) -> None:
@@ -59,18 +59,16 @@ def run(stage_run: Run) -> None:
                      **{name: value for name, value in kept.items() if name.startswith("val_")})
 
 
-class Course(StepsOnWindows):
+class Course(StepsOnExamples):
     """A :class:`training.loop.Course` of windows; a round ends with a validation.
 
     Attributes:
         weights: (M, 3) of each class in each training map.
     """
 
-    digits = 6
-
     def __init__(self, settings: Classify, training: Windows, held_out: Windows, seed: int):
-        super().__init__(settings, lambda step: self, seed)
-        self._windows, self._rate = training, settings.learning_rate
+        super().__init__(settings, settings.learning_rate, seed)
+        self._windows = training
         self.weights = class_weights(training.counts, settings.balance, settings.squared)
         rng = generator(seed)
         self._validation = [held_out.drawn(settings.batch, rng)[:2]
@@ -81,21 +79,6 @@ class Course(StepsOnWindows):
         seen, truth, number = self._windows.drawn(size, rng)
         return seen, np.eye(len(CLASSES), dtype=np.float32)[truth] * np.take_along_axis(
             self.weights[number], truth, axis=1)[..., None]
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        return self._rate
-
-    def weight(self, targets: Any) -> float:
-        """Each window counts as one."""
-        return float(len(targets))
-
-    def prepared(self, inputs: Any, targets: Any, model: Any, step: int) -> Any:
-        """A step's windows; what the model leaves out comes from the step's number, too."""
-        from worldmodels_repro.models.pretraining import seed_dropout
-
-        seed_dropout(model, self._seed, step)
-        return inputs
 
     def train(self, model: Any, done: int, until: int, progress: Progress) -> dict[str, Any]:
         """Gradient steps ``done`` to ``until``.

@@ -34,7 +34,7 @@ from worldmodels_repro.sections import Pretrain
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import save_npz, write_atomically
 from worldmodels_repro.training.quiet import import_keras_quietly
-from worldmodels_repro.training.windows import StepsOnWindows
+from worldmodels_repro.training.windows import StepsOnExamples
 from worldmodels_repro.worlds.agent import encoder_of, pretrained_encoder, sight_of
 
 if TYPE_CHECKING:
@@ -174,17 +174,15 @@ def _task(stage_run: Run, name: str, training: Examples, scale: Scale) -> Task:
     return task
 
 
-class Course(StepsOnWindows):
+class Course(StepsOnExamples):
     """A :class:`training.loop.Course` of single steps of play; a round ends with a validation."""
-
-    digits = 6
 
     def __init__(self, settings: Pretrain, task: Task, training: Examples, held_out: Examples,
                  seed: int, folder: Path):
-        super().__init__(settings, lambda step: self, seed)
+        super().__init__(settings, settings.learning_rate, seed)
         self._task, self._examples, self._held_out = task, training, held_out
         self._steps, self._shuffle = task.steps(training), settings.shuffle
-        self._rate, self._folder = settings.learning_rate, folder
+        self._folder = folder
 
     def batch(self, size: int, rng: np.random.Generator) -> tuple[Any, Any]:
         """Inputs and targets of ``size`` steps: of anywhere, or one after another."""
@@ -193,21 +191,6 @@ class Course(StepsOnWindows):
             places = (places + np.arange(size)) % len(self._steps)
         steps = self._steps[places]
         return self._task.inputs(self._examples, steps), self._task.targets(self._examples, steps)
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        return self._rate
-
-    def weight(self, targets: Any) -> float:
-        """Each example counts as one."""
-        return float(len(targets))
-
-    def prepared(self, inputs: Any, targets: Any, model: Any, step: int) -> Any:
-        """A step's inputs; what the model leaves out comes from the step's number, too."""
-        from worldmodels_repro.models.pretraining import seed_dropout
-
-        seed_dropout(model, self._seed, step)
-        return inputs
 
     def validate(self, model: Any) -> dict[str, Any]:
         """The root of the mean squared error over all held-out steps."""

@@ -84,3 +84,32 @@ class StepsOnWindows:
             means.add(logs, self.weight(targets))
             progress.add(1, f"loss {float(logs['loss']):.4f}")
         return {"learning_rate": rate, **means.rounded(self.digits)}
+
+
+class StepsOnExamples(StepsOnWindows):
+    """The same of single examples, which a course draws itself; all steps at one rate."""
+
+    digits = 6
+
+    def __init__(self, settings: Settings, rate: float, seed: int):
+        super().__init__(settings, lambda step: self, seed)
+        self._rate = rate
+
+    def batch(self, size: int, rng: np.random.Generator) -> tuple[Any, Any]:
+        """Inputs and targets of ``size`` examples."""
+        raise NotImplementedError
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        return self._rate
+
+    def weight(self, targets: Any) -> float:
+        """Each example counts as one."""
+        return float(len(targets))
+
+    def prepared(self, inputs: Any, targets: Any, model: Any, step: int) -> Any:
+        """A step's inputs; what the model leaves out comes from the step's number, too."""
+        from worldmodels_repro.models.pretraining import seed_dropout
+
+        seed_dropout(model, self._seed, step)
+        return inputs
