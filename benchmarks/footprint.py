@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.bodies import body, controllers
 from benchmarks.loop import SLOTS
-from benchmarks.measure import Scale, in_process
+from benchmarks.measure import Scale, in_process, peak_mib
 from benchmarks.report import Row
 from worldmodels_repro.cores import usable_cores
 from worldmodels_repro.data.frame_pool import FRAME_BYTES, FramePool
@@ -79,10 +79,7 @@ def _stream(episodes: int) -> tuple[float, float, int, int]:
         if number % TRAIN_EVERY == 0:
             vae.train_on_batch((batch, rng.standard_normal((len(batch), settings.z), np.float32)))
             trained += 1
-    # Not getrusage's: that one remembers the process this was started from.
-    status = Path("/proc/self/status").read_text().splitlines()
-    peak = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
-    return peak, time.perf_counter() - start, seen, trained
+    return peak_mib(), time.perf_counter() - start, seen, trained
 
 
 def _episode(name: str) -> np.ndarray:

@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -81,6 +82,15 @@ def in_process(function: Callable[..., Result], *arguments: Any, one_core: bool 
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as executor, _inherited(one_core):
         return executor.submit(function, *arguments).result()
+
+
+def peak_mib() -> float:
+    """MiB that this process has held at most.
+
+    Not getrusage's: that one remembers the process that this one was started from.
+    """
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Scale, in_process
+from benchmarks.measure import Scale, in_process, peak_mib
 from benchmarks.report import Row
 
 LOGS = Path(__file__).parents[1] / "logs"
@@ -81,9 +81,7 @@ def _make(name: str, file: Path) -> tuple[float, float]:
 
     run = LOGS / name
     file.write_bytes(article([Run(run, load_config(run / "config.yaml"))]))
-    seconds = time.perf_counter() - start
-    status = Path("/proc/self/status").read_text().splitlines()
-    return seconds, next(int(line.split()[1]) for line in status if "VmHWM" in line) / 1024
+    return time.perf_counter() - start, peak_mib()
 
 
 @contextmanager

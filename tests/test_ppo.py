@@ -22,7 +22,7 @@ from worldmodels_repro.storage import load_csv, load_json, load_json_lines, load
 from worldmodels_repro.worlds.agent import Body, load_body
 from worldmodels_repro.worlds.dream import load_dream
 
-GENERATIONS = ["--set", "controller.by=ppo", "--set", "ppo.episodes=4", "--set", "ppo.batch=32"]
+TINY_PPO = TINY.with_name("tiny_ppo.yaml")
 
 
 def test_advantages_are_the_sums_of_the_paper() -> None:
@@ -169,7 +169,7 @@ def _run(tiny_run: Path, target: Path) -> Path:
 def test_a_killed_run_ends_like_one_that_was_never_killed(
         tiny_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole, killed = (_run(tiny_run, tmp_path / name) for name in ("whole", "killed"))
-    words = ["evolve", "--config", str(TINY), *GENERATIONS, "--set", "evolve.world=dream", "--run"]
+    words = ["evolve", "--config", str(TINY_PPO), "--run"]
     killed_after(1, killed / "evolve" / "generations.csv", *words, killed)
     for run in (whole, killed):
         assert main([*words, str(run)]) == 0
@@ -193,6 +193,6 @@ def test_what_it_is_not_for(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
                             tells: str) -> None:
     given = [word for pair in words for word in ("--set", pair)]
     assert main(["evolve", "--config", "quick", "--run", str(tmp_path / "run"),
-                 *GENERATIONS, *given]) == 2
+                 "--set", "controller.by=ppo", *given]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and tells in lines[0]
