@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -49,6 +51,20 @@ def command(*words: object, timeout: float = 300,
         finally:
             signal.signal(signal.SIGTERM, before)
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
+
+
+NODE = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+def in_node(script: Path) -> Any:
+    """What a JavaScript file prints, as JSON.
+
+    In one thread: with compilers in the background node can wait for them for ever when it
+    ends (nodejs/node#54918).
+    """
+    result = subprocess.run(["node", "--single-threaded", script], capture_output=True, text=True,
+                            timeout=120, check=True)
+    return json.loads(result.stdout)
 
 
 def killed_after(rows: int, table: Path, *words: object) -> None:

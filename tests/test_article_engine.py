@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import wasmtime
+from conftest import NODE, in_node
 
 from worldmodels_repro.article import WEB, build
 from worldmodels_repro.article.engine import (
@@ -33,7 +32,6 @@ from worldmodels_repro.worlds.agent import load_agent
 from worldmodels_repro.worlds.dream import Dream, DreamWorld, load_dream
 
 ROOT = Path(__file__).parents[1]
-NODE = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 DEEP = Layers(encoder=(Conv(8, 4), Conv(16, 4), Conv(16, 4), Conv(32, 4)), dense=20,
               decoder=(Conv(12, 5), Conv(9, 5), Conv(5, 6), Conv(3, 6)))
 
@@ -223,19 +221,18 @@ def load_run(name: str) -> tuple[Run, Dream, Arrays]:
     return run, load_dream(path, run.config), load_vision(path).weights
 
 
-def in_node(script: str, tmp_path: Path) -> Any:
+def with_engine(script: str, tmp_path: Path) -> Any:
     """What a script prints, as JSON, after the engine's own."""
     file = tmp_path / "script.js"
     engine = "\n".join((WEB / name).read_text() for name in ("random.js", "engine.js"))
     file.write_text(f"{engine}\n{script}")
-    result = subprocess.run(["node", file], capture_output=True, text=True, timeout=120, check=True)
-    return json.loads(result.stdout)
+    return in_node(file)
 
 
 @NODE
 def test_javascript_draws_numpys_numbers(tmp_path: Path) -> None:
     seeds = [0, 7, 1_610_612_736]
-    drawn = in_node(f"""
+    drawn = with_engine(f"""
 const all = {seeds}.map((seed) => {{
   const draws = new Generator(seed), many = (draw) => Array.from({{length: 20000}}, draw);
   return [[draws.below(700)], many(() => draws.normal()), many(() => draws.uniform()),
@@ -264,7 +261,7 @@ def _dreams(name: str, tmp_path: Path, steps: int, seeds: list[int],
     tensors, about = engine_of(run)
     about["tensors"], data = pack(tensors)
     (tmp_path / "data").write_bytes(data)
-    page = in_node(f"""
+    page = with_engine(f"""
 const fs = require("fs"), zlib = require("zlib");
 const about = {json.dumps(about)};
 const raw = new Uint8Array(zlib.inflateRawSync(fs.readFileSync("{tmp_path / "data"}")));

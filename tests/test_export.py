@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import NODE, in_node
 
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
@@ -154,7 +154,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         server.shutdown()
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+@NODE
 def test_a_page_that_loads_the_folder_dreams_pythons_dream(served: tuple[Path, str]) -> None:
     folder, address = served
     run = LOGS / "carracing_dream"
@@ -172,8 +172,7 @@ const rows = Array.from({{length: 20}}, () => {{
   return Array.from(dream.mind.z);
 }});
 console.log(JSON.stringify([rows, model.decode(dream.mind.z).length]));""")
-    told = subprocess.run(["node", script], capture_output=True, text=True, timeout=60, check=True)
-    rows, pixels = json.loads(told.stdout)
+    rows, pixels = in_node(script)
     config = load_config(run / "config.yaml")
     config = config.model_copy(update={"evolve": config.evolve.model_copy(
         update={"precision": "f32"})})
