@@ -11,8 +11,8 @@ import numpy as np
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.mdn_rnn.cell import Recurrence
+from worldmodels_repro.models.vae.layers import Conv, Layers
 from worldmodels_repro.models.vae.programs import Encoder
-from worldmodels_repro.storage import Arrays
 
 
 class UniformlyRandom:
@@ -64,19 +64,17 @@ class RandomNetwork:
     may turn left for a whole episode) that still depend on what it sees.
     """
 
-    _UNITS = 64  # a smaller M than the trained one: its inputs are noise all the same
+    # A quarter of the trained V's filters and of M's units: what they make of a frame is noise all
+    # the same, and a step takes half the time (docs/notes/tries.md).
+    _LAYERS = Layers(encoder=(Conv(8, 4), Conv(16, 4), Conv(32, 4), Conv(64, 4)))
+    _UNITS = 64
 
     def __init__(self, game: Game, rng: np.random.Generator, z: int = 32):
         self._rng, self._game = rng, game
-        sizes = [(3, 32), (32, 64), (64, 128), (128, 256)]
-        weights: Arrays = {}
-        for number, (inputs, outputs) in enumerate(sizes, start=1):
-            weights[f"encoder/conv{number}/kernel"] = _cauchy(rng, (4, 4, inputs, outputs))
-            weights[f"encoder/conv{number}/bias"] = np.zeros(outputs, np.float32)
-        for name in ("mu", "logvar"):
-            weights[f"encoder/{name}/kernel"] = _cauchy(rng, (1024, z))
-            weights[f"encoder/{name}/bias"] = np.zeros(z, np.float32)
-        self._encoder = Encoder(weights, batch=1)
+        weights = {name: _cauchy(rng, shape) if name.endswith("/kernel")
+                   else np.zeros(shape, np.float32)
+                   for name, shape in self._LAYERS.shapes(z).items() if name.startswith("encoder/")}
+        self._encoder = Encoder(weights, batch=1, layers=self._LAYERS)
         units = self._UNITS
         self._memory = Recurrence({
             "lstm/kernel": _cauchy(rng, (z + game.actions, 4 * units)),
