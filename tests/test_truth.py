@@ -36,6 +36,19 @@ def test_a_dream_that_ends_at_once_is_held_against_the_game(tiny_run: Path,
     assert -10 <= rows["always middle"]["game"]["mean"] < 30
 
 
+def test_lead_curves_name_no_folder_and_say_nothing_of_nothing(tiny_run: Path,
+                                                                tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    result = command("truth", "--run", run, "--only", "leads", "--episodes", 2)
+    assert result.returncode == 0, result.stderr
+    text = (run / "truth" / "truth.json").read_text()
+    assert "NaN" not in text and str(tmp_path) not in text
+    rows = load_json(run / "truth" / "truth.json", dict)["leads"]
+    assert {row["policy"] for row in rows} == {"random", "the agent"}
+    assert rows[0]["deaths"] == 0 and rows[0]["death"] is None  # tiny episodes end by their time
+
+
 @pytest.mark.parametrize(("run", "part", "words"), [
     ("carracing", "scores", "no score to dream"), ("carracing", "leads", "learned no endings"),
     ("carracing", "vision", "does not tell where things are")])

@@ -61,7 +61,7 @@ def watched(game: Game, vision: Representation, policy: Policy, seeds: list[int]
 
 
 def lead_curve(dream: Dream, episodes: Sequence[Watched], leads: Sequence[int], copies: int,
-               rng: np.random.Generator) -> list[dict[str, float]]:
+               rng: np.random.Generator) -> list[dict[str, float | None]]:
     """A row for each lead.
 
     Args:
@@ -73,9 +73,9 @@ def lead_curve(dream: Dream, episodes: Sequence[Watched], leads: Sequence[int], 
 
     Returns:
         ``lead``, ``deaths`` (how many), ``death`` (P over them), ``survived`` (P over places where
-        the game went on).
+        the game went on); None where there are no such places.
     """
-    rows = []
+    rows: list[dict[str, float | None]] = []
     followed = [_follow(dream, episode, rng) for episode in episodes]
     world = DreamWorld(dream, len(episodes) * copies)
     for lead in leads:
@@ -112,10 +112,10 @@ def _follow(dream: Dream, episode: Watched, rng: np.random.Generator) -> _Follow
 
 def _share_ended(world: DreamWorld, places: list[tuple[int, int]], episodes: Sequence[Watched],
                  followed: Sequence[_Followed], ahead: int, copies: int,
-                 rng: np.random.Generator) -> float:
+                 rng: np.random.Generator) -> float | None:
     """Of ``copies`` dreams from each place (episode, step), with its actions, the last held on."""
     if not places:
-        return float("nan")
+        return None
     for slot in range(world.slots):
         world.rest(slot)
     actions = np.zeros((ahead, world.slots, episodes[0].actions.shape[1]), np.float32)

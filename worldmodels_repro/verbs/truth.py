@@ -101,8 +101,9 @@ def _leads(stage_run: Run, episodes: int, players: Sequence[Path]) -> list[dict[
     vision, dream = load_vision(stage_run.path, config.vae.layers), load_dream(stage_run.path,
                                                                               config)
     policies: dict[str, Policy] = {"random": EachEpisode(lambda rng: UniformlyRandom(game, rng))}
-    for player in [*[stage_run.path] * _has_agent(stage_run), *players]:
-        policies[str(player)] = SeeingAgent(load_agent(player))
+    if _has_agent(stage_run):
+        policies["the agent"] = SeeingAgent(load_agent(stage_run.path))
+    policies |= {str(player): SeeingAgent(load_agent(player)) for player in players}
     seeds = [episode_seed(config.seed, "validation", k) for k in range(max(2, episodes // 2))]
     rows = []
     for name, policy in policies.items():
@@ -113,8 +114,9 @@ def _leads(stage_run: Run, episodes: int, players: Sequence[Path]) -> list[dict[
               f"{dream.temperature:g}\n"
               f"{'lead':>5s}{'deaths':>8s}{'P(death)':>10s}{'where it lived on':>19s}")
         for row in curve:
-            print(f"{row['lead']:5.0f}{row['deaths']:8.0f}{row['death']:10.3f}"
-                  f"{row['survived']:19.3f}", flush=True)
+            death, survived = ("-" if row[name] is None else f"{row[name]:.3f}"
+                               for name in ("death", "survived"))
+            print(f"{row['lead']:5.0f}{row['deaths']:8.0f}{death:>10s}{survived:>19s}", flush=True)
     return rows
 
 
