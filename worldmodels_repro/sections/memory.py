@@ -22,8 +22,11 @@ class Memory(Section):
     """Sequences a step."""
     sequence: Positive = 999
     """Steps of a sequence; shorter episodes are padded and masked."""
+    optimizer: Literal["adam", "muon"] = "adam"
+    """adam, as in the paper; or muon, whose steps move all directions of a weight matrix alike: it
+    learns several times as much from as many windows, at a higher rate, e.g. 0.01."""
     learning_rate: Rate = 1e-3
-    """Adam's, at the first step."""
+    """The optimiser's, at the first step."""
     decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """The rate is multiplied by this each step ..."""
     min_learning_rate: Rate = 1e-5
