@@ -311,7 +311,6 @@ def test_a_dream_of_a_temperature_of_its_own_is_that_temperatures() -> None:
     ({"evolve": {"world": "dream", "untrained_memory": True}, "memory": {"done": True}},
      ["evolve.untrained_memory"]),
     ({"evolve": {"dropout": 0.1}}, ["memory.dropout"]),
-    ({"evolve": {"dropout": None}}, ["memory.dropout"]),
     ({"memory": {"mirror": True}}, ["vae.mirror=true"]),
     ({"memory": {"foresight": [5]}}, ["memory.done=true"]),
     ({"evolve": {"world": "sleep"}}, ["evolve.world", "'sleep'", "dream"]),

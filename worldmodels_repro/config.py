@@ -80,7 +80,7 @@ class Config(Section):
         if self.memory.mirror and not self.vae.mirror:
             raise ValueError("memory.mirror needs latents of mirrored frames, which only a V that "
                              "has seen such gives: set vae.mirror=true, or memory.mirror=false")
-        if self.evolve.dropout != 0 and not self.memory.dropout:
+        if self.evolve.dropout and not self.memory.dropout:
             raise ValueError("evolve.dropout leaves out what M has learnt to do without: set "
                              "memory.dropout too and train M anew, or evolve.dropout=0")
         return self

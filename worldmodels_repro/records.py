@@ -35,17 +35,6 @@ class Evaluation(TypedDict):
     steps: int
 
 
-class Masks(TypedDict):
-    """``evolve/masks.json``: the share of M that dreams do without, and what told it."""
-
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-    policy: str
-    episodes: int
-    game: float
-    dreams: int
-    dream: float
-
-
 class AgentOrigin(TypedDict):
     """``agent.json``: where an agent comes from, and what it scored where it was chosen.
 

@@ -87,7 +87,6 @@ POLICIES: dict[str, MakePolicy] = {
     "candidates": _candidates,
     "scripted": _scripted,
 }
-BLIND = ("brownian", "held")  # those that look at nothing
 
 
 def policy_named(name: str) -> MakePolicy:

@@ -22,10 +22,9 @@ class Evolve(Section):
     drawn_endings: bool = False
     """dream: an episode ends by a draw with M's probability of it, in place of where M's logit is
     above 0 (the paper's): C also learns to avoid what M only fears."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] | None = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """dream: each dream lacks this share of what memory.dropout leaves out, from its first step to
-    its last: an M of its own for every dream (None: the share with which random actions bring in
-    dreams what they brought in the data; evolve/masks.json says which)."""
+    its last: an M of its own for every dream."""
     select: World | None = None
     """Where the search's mean, PPO's C without noise, is evaluated, which picks the agent (None:
     where C evolves)."""

@@ -20,7 +20,6 @@ from worldmodels_repro.config import Config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.by_cma import CmaSearch
-from worldmodels_repro.evolution.masks import fit_masks
 from worldmodels_repro.evolution.players import Players, WorldSpec, dream_of
 from worldmodels_repro.evolution.search import Search
 from worldmodels_repro.evolution.strategy import load_spread
@@ -66,8 +65,6 @@ def run(stage_run: Run) -> None:
     folder = stage_run.begin("evolve")
     if folder is None:
         return
-    if "dream" in settings.worlds or settings.sift > 1:
-        fit_masks(stage_run)
     body = load_body(stage_run.path, config)
     start = origin.weights if origin is not None else np.zeros(body.shape.weights)
     search = _search(config, body, start, wide)

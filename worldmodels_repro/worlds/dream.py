@@ -14,9 +14,8 @@ from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import ForwardModel, Precision
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
-from worldmodels_repro.records import Masks
 from worldmodels_repro.seeds import generator
-from worldmodels_repro.storage import Arrays, load_json, load_npz
+from worldmodels_repro.storage import Arrays, load_npz
 
 if TYPE_CHECKING:
     from worldmodels_repro.config import Config  # workers need no settings
@@ -63,37 +62,25 @@ class Dream:
         return sum(self.memory.sizes[name] for name in self.inputs)
 
 
-def load_dream(run: Path, config: Config, temperature: float | None = None,
-               dropout: float | None = None) -> Dream:
+def load_dream(run: Path, config: Config, temperature: float | None = None) -> Dream:
     """The dream of a run folder's M.
 
     Args:
         run: the folder.
         config: the run's.
         temperature: in place of ``evolve.temperature``.
-        dropout: in place of ``evolve.dropout``, and of what was found where that is null.
 
     Raises:
         UserError: a file is missing or does not fit.
     """
     starts = load_starts(run)
     settings, evolve = config.memory, config.evolve
-    if dropout is None and (dropout := evolve.dropout) is None:
-        if not masks_file(run).exists():
-            raise UserError(f"how much of M dreams do without is found when C evolves: type "
-                            f"worldmodels evolve --run {run}, or set evolve.dropout to a share")
-        dropout = load_json(masks_file(run), Masks)["dropout"]
     memory = load_mdn_rnn(run, settings, starts["mu"].shape[1], game_named(config.game).actions)
     return Dream(game=config.game, memory=memory, starts=starts, inputs=config.controller.inputs,
                  temperature=evolve.temperature if temperature is None else temperature,
                  precision=evolve.precision, taken_actions=settings.taken_actions,
                  ending_weight=settings.done_weight if evolve.drawn_endings else None,
-                 dropout=dropout, spread=evolve.temperature_spread)
-
-
-def masks_file(run: Path) -> Path:
-    """What ``evolve`` found of :attr:`Dream.dropout` where ``evolve.dropout`` is null."""
-    return run / "evolve" / "masks.json"
+                 dropout=evolve.dropout, spread=evolve.temperature_spread)
 
 
 def load_starts(run: Path) -> Arrays:
