@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -91,45 +93,53 @@ def test_weights_of_another_size_are_refused() -> None:
         set_weights(VAE(z=64), weights_of(VAE(z=32)))
 
 
-def test_training_resumes_number_for_number(tmp_path: Path) -> None:
+def _frames_and_noise(rng: np.random.Generator) -> tuple[Any, ...]:
+    return ((rng.integers(0, 256, (8, 64, 64, 3), np.uint8),
+             rng.standard_normal((8, 32)).astype(np.float32)),)
+
+
+def _actions_that_z_follows(rng: np.random.Generator) -> tuple[Any, ...]:
+    """16 windows in which z_{t+1} = a_t, as M takes them."""
+    actions = rng.choice([-1.0, 1.0], (16, 20, 2)).astype(np.float32)
+    latents = np.concatenate([np.zeros((16, 1, 2), np.float32), actions], axis=1)
+    ones = np.ones((16, 20), np.float32)
+    return (np.concatenate([latents[:, :-1], actions], axis=2),
+            {"z": latents[:, 1:], "valid": ones, "next_valid": ones})
+
+
+def _memory(optimizer: Literal["adam", "muon"], seed: int) -> MDNRNN:
+    return compiled_mdn_rnn(Memory(units=32, optimizer=optimizer, learning_rate=0.01), 2, 2, seed)
+
+
+@pytest.mark.parametrize(("compiled", "batch"), [
+    (lambda seed: compiled_vae(Vae(), seed), _frames_and_noise),
+    (partial(_memory, "muon"), _actions_that_z_follows)], ids=["V", "M with Muon"])
+def test_training_resumes_number_for_number(
+        tmp_path: Path, compiled: Callable[[int], Any],
+        batch: Callable[[np.random.Generator], tuple[Any, ...]]) -> None:
     rng = np.random.default_rng(7)
-    batches = [(rng.integers(0, 256, (8, 64, 64, 3), np.uint8),
-                rng.standard_normal((8, 32)).astype(np.float32)) for _ in range(4)]
-    whole = compiled_vae(Vae(), seed=8)
-    for batch in batches[:2]:
-        whole.train_on_batch(batch)
+    batches = [batch(rng) for _ in range(4)]
+    whole = compiled(8)
+    for one in batches[:2]:
+        whole.train_on_batch(*one)
     save_training(tmp_path / "training.npz", whole, 2)
-    resumed = compiled_vae(Vae(), seed=9)
+    resumed = compiled(9)
     assert resume_training(tmp_path / "training.npz", resumed) == 2
-    for batch in batches[2:]:
-        whole.train_on_batch(batch)
-        resumed.train_on_batch(batch)
+    for one in batches[2:]:
+        whole.train_on_batch(*one)
+        resumed.train_on_batch(*one)
     for name, array in weights_of(whole).items():
         np.testing.assert_array_equal(array, weights_of(resumed)[name], err_msg=name)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
-def test_memory_learns_a_simple_rule(tmp_path: Path, optimizer: Literal["adam", "muon"]) -> None:
+def test_memory_learns_a_simple_rule(optimizer: Literal["adam", "muon"]) -> None:
     """z_{t+1} = a_t is learnt: the NLL falls far below that of a standard normal (1.42)."""
     rng = np.random.default_rng(0)
-    settings = Memory(units=32, optimizer=optimizer, learning_rate=0.01)
-    memory = compiled_mdn_rnn(settings, z=2, actions=2, seed=0)
-    for step in range(150):
-        if step == 75:  # and goes on from where it was saved
-            save_training(tmp_path / "training.npz", memory, step)
-            whole, memory = memory, compiled_mdn_rnn(settings, z=2, actions=2, seed=1)
-            resume_training(tmp_path / "training.npz", memory)
-        actions = rng.choice([-1.0, 1.0], (16, 20, 2)).astype(np.float32)
-        latents = np.concatenate([np.zeros((16, 1, 2), np.float32), actions], axis=1)
-        ones = np.ones((16, 20), np.float32)
-        batch = (np.concatenate([latents[:, :-1], actions], axis=2),
-                 {"z": latents[:, 1:], "valid": ones, "next_valid": ones})
-        loss = memory.train_on_batch(*batch, return_dict=True)["nll"]
+    memory = _memory(optimizer, 0)
+    for _ in range(150):
+        loss = memory.train_on_batch(*_actions_that_z_follows(rng), return_dict=True)["nll"]
         memory.reset_metrics()
-        if step == 75:
-            whole.train_on_batch(*batch)
-            for name, array in weights_of(whole).items():
-                np.testing.assert_array_equal(array, weights_of(memory)[name], err_msg=name)
     assert float(loss) < -0.5
 
 

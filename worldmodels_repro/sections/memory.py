@@ -24,7 +24,7 @@ class Memory(Section):
     """Steps of a sequence; shorter episodes are padded and masked."""
     optimizer: Literal["adam", "muon"] = "adam"
     """adam, as in the paper; or muon, whose steps move all directions of a weight matrix alike: it
-    learns several times as much from as many windows, at a higher rate, e.g. 0.01."""
+    learns several times as much from as many windows, at a higher rate, e.g. 0.005."""
     learning_rate: Rate = 1e-3
     """The optimiser's, at the first step."""
     decay: Annotated[float, Field(gt=0, le=1)] = 1.0
