@@ -26,6 +26,8 @@ from worldmodels_repro.run import stages_of
 from worldmodels_repro.storage import load_csv
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+# As in a process of its own, whatever imports Keras first: another kernel has other last bits.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 TINY = Path(__file__).parent / "tiny.yaml"
 CAR = Path(__file__).parent / "car" / "tiny.yaml"  # estimates know the whole game
 STAGES = [*(stage for stage in stages_of(load_config(TINY)) if stage != "figures"), "results"]
