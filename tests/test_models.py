@@ -113,7 +113,8 @@ def _memory(optimizer: Literal["adam", "muon"], seed: int) -> MDNRNN:
 
 @pytest.mark.parametrize(("compiled", "batch"), [
     (lambda seed: compiled_vae(Vae(), seed), _frames_and_noise),
-    (partial(_memory, "muon"), _actions_that_z_follows)], ids=["V", "M with Muon"])
+    (lambda seed: compiled_vae(Vae(optimizer="muon"), seed), _frames_and_noise),
+    (partial(_memory, "muon"), _actions_that_z_follows)], ids=["V", "V with Muon", "M with Muon"])
 def test_training_resumes_number_for_number(
         tmp_path: Path, compiled: Callable[[int], Any],
         batch: Callable[[np.random.Generator], tuple[Any, ...]]) -> None:

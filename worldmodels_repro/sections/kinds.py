@@ -36,6 +36,7 @@ GameName = Annotated[str, _OneOf(
     "car_racing", "take_cover", "pong", "cube_crash", "cart_pole", "acrobot", "pendulum",
     "lunar_lander", "lunar_lander_continuous", "detector", "detector_onward", "detector_random",
     "detector_raw", "detector_joint")]
+Optimizer = Literal["adam", "muon"]
 Feature = Literal["z", "h", "c", "o", "f"]
 World = Literal["real", "dream", "forward"]
 WORLDS: dict[str, str] = {"real": "the game", "dream": "M's dream",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from worldmodels_repro.sections.kinds import MORE, Positive, Rate, Section, Share
+from worldmodels_repro.sections.kinds import MORE, Optimizer, Positive, Rate, Section, Share
 
 
 class Memory(Section):
@@ -22,7 +22,7 @@ class Memory(Section):
     """Sequences a step."""
     sequence: Positive = 999
     """Steps of a sequence; shorter episodes are padded and masked."""
-    optimizer: Literal["adam", "muon"] = "adam"
+    optimizer: Optimizer = "adam"
     """adam, as in the paper; or muon, whose steps move all directions of a weight matrix alike: it
     learns several times as much from as many windows, at a higher rate, e.g. 0.005."""
     learning_rate: Rate = 1e-3

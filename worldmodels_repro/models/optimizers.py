@@ -1,0 +1,45 @@
+"""The optimisers that V and M are trained by, by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+from keras import ops
+
+from worldmodels_repro.sections.kinds import Optimizer
+
+LARGEST = 512
+
+
+class Muon(keras.optimizers.Muon):
+    """Steps along the orthogonal part of each matrix's momentum (Jordan et al. 2024).
+
+    Keras's does so for the kernels of Dense and LSTM layers; here those of convolutions are
+    matrices as well: (height, width, a, b) -> (height width a, b). Whatever is no matrix goes by
+    AdamW at the same rate. So does a matrix whose shorter side is over ``LARGEST``: the work of its
+    orthogonal part grows with the square of that side, and the one of V's (1,024 by 3,200) would
+    cost more than all the rest of a step.
+    """
+
+    def _should_use_adamw(self, variable: Any) -> bool:
+        return len(variable.shape) not in (2, 4) or min(_matrix(variable.shape)) > LARGEST
+
+    def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
+        """The orthogonal part of a kernel, in the kernel's shape."""
+        flat = super().zeropower_via_newtonschulz5(ops.reshape(x, _matrix(x.shape)), steps)
+        return ops.reshape(flat, x.shape)
+
+    def lr_adjust(self, x: Any) -> Any:
+        """Steps about as large as Adam's (Liu et al. 2025, equation 4)."""
+        return x * (self.rms_rate * math.sqrt(max(_matrix(x.shape))))
+
+
+def _matrix(shape: Iterable[int]) -> tuple[int, int]:
+    *rest, last = shape
+    return math.prod(rest), last
+
+
+OPTIMIZERS: dict[Optimizer, Callable[..., Any]] = {"adam": keras.optimizers.Adam, "muon": Muon}
