@@ -40,6 +40,7 @@ def test_the_configs_that_come_along_are_valid(path: Path) -> None:
     ("rollouts: {min_steps: 9, max_steps: 8}", ["rollouts.min_steps"]),
     ("{evolve: {untrained_memory: true}, controller: {inputs: [z]}}",
      ["evolve.untrained_memory", "controller.inputs"]),
+    ("{controller: {mirror: true, by: td3}}", ["controller.mirror", "controller.by=cma_es"]),
     ("trackers: [comet]", ["'comet'", "tensorboard, wandb, mlflow", "path/to/file.py:NAME"]),
     ("trackers: [wandb, wandb]", ["trackers", "once"]),
     ("trackers: wandb", ["trackers", "array"]),

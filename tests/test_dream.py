@@ -310,6 +310,8 @@ def test_a_dream_of_a_temperature_of_its_own_is_that_temperatures() -> None:
     ({"evolve": {"select": "dream"}}, ["memory.done=true"]),
     ({"evolve": {"world": "dream", "untrained_memory": True}, "memory": {"done": True}},
      ["evolve.untrained_memory"]),
+    ({"evolve": {"world": "dream"}, "memory": {"done": True}, "controller": {"mirror": True}},
+     ["M's dream has no picture to mirror", "controller.mirror=false"]),
     ({"evolve": {"dropout": 0.1}}, ["memory.dropout"]),
     ({"memory": {"mirror": True}}, ["vae.mirror=true"]),
     ({"memory": {"foresight": [5]}}, ["memory.done=true"]),

@@ -7,14 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from worldmodels_repro.config import check_config
 from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import WorldSpec
 from worldmodels_repro.models.contracts import Context, Precision, Predicted
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.vae.vision import Vision
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.policies.random import RandomNetwork
-from worldmodels_repro.worlds.agent import Body, Senses
+from worldmodels_repro.worlds.agent import Body, Senses, network_of
 from worldmodels_repro.worlds.dream import Dream
 from worldmodels_repro.worlds.episodes import Played, World, play
 from worldmodels_repro.worlds.forward import ForwardDream, ForwardWorld, shown
@@ -151,6 +153,37 @@ def test_senses_act_on_z_and_h_before_m_moves() -> None:
     third = senses.see(frames, noise)
     assert np.abs(third[0, 32:]).max() == 0
     np.testing.assert_array_equal(third[1], second[1])
+
+
+def test_a_c_that_looks_into_a_mirror_is_as_symmetric_as_the_game() -> None:
+    body = replace(_body("f32"), mirror=True, sample_z=False)
+    assert body.shape.weights == 867  # as without one
+    senses, mirrored = Senses(body, 2), game_named("car_racing").mirrored
+    weights = 0.01 * _array(1, 867)
+    controllers = Controllers(body, weights, 2)
+    assert mirrored is not None
+    for slot in (0, 1):
+        controllers.reset(slot, 0, 0)
+    for _ in range(3):
+        frames = np.repeat(RNG.integers(0, 256, (1, 64, 64, 3), np.uint8), 2, axis=0)
+        frames[1] = frames[1, :, ::-1]
+        actions = controllers.act(senses.see(frames, np.zeros((2, 32), np.float32)))
+        np.testing.assert_allclose(mirrored(actions[1]), actions[0], atol=1e-5)
+        assert abs(actions[0, 0]) > 1e-3
+        senses.remember(actions)
+    alone = Controllers(replace(body, mirror=False), weights, 2)
+    for slot in (0, 1):
+        alone.reset(slot, 0, 0)
+    seen = senses.see(frames, np.zeros((2, 32), np.float32))
+    here, there = (alone.act(half) for half in np.split(seen, 2, axis=1))
+    assert np.abs(mirrored(here[1]) - here[0]).max() > 1e-2  # as it is, C is not symmetric
+    np.testing.assert_allclose((here + mirrored(there)) / 2, controllers.act(seen))
+
+
+def test_a_game_of_choices_has_no_mirror_for_c() -> None:
+    config = check_config({"game": "pong", "controller": {"mirror": True}}, "x")
+    with pytest.raises(UserError, match="no mirror image that C could look at"):
+        network_of(config, 1)
 
 
 def test_z_is_a_posterior_sample() -> None:

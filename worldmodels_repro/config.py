@@ -120,6 +120,9 @@ class Config(Section):
             what = "a game's own state is" if self.controller.inputs == ("o",) else "frames are"
             raise ValueError(f"{what} not in M's dream: set evolve.world=real, or "
                              "controller.inputs=[z,h]")
+        if self.controller.mirror and ("dream" in self.evolve.worlds or self.evolve.sift > 1):
+            raise ValueError("M's dream has no picture to mirror: set controller.mirror=false, or "
+                             "evolve.world=real and evolve.sift=1")
         if "forward" in self.evolve.worlds:
             if self.controller.inputs == ("o",):
                 raise ValueError("a game's own state is not in frames that a network predicts: set "

@@ -152,6 +152,8 @@ def _evolved(run: Run) -> Agent:
     """
     if run.config.controller.stage == "learn":
         raise UserError("this run's C has learnt, and only one that evolved is written")
+    if run.config.controller.mirror:
+        raise UserError("this run's C looks into a mirror, and only one that does not is written")
     if run.config.evolve.untrained_memory:
         raise UserError("this run's C was evolved beside an M that never learned")
     return load_agent(run.path)

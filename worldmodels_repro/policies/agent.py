@@ -22,6 +22,7 @@ class Controllers:
 
     def __init__(self, body: Body, weights: np.ndarray, slots: int):
         self._shape, self._acts = body.shape, body.acts
+        self._mirrored = game_named(body.game).mirrored if body.mirror else None
         self._weights = weights
         self._at_the_wheel = np.zeros((slots, self._shape.weights), np.float32)
 
@@ -31,7 +32,11 @@ class Controllers:
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """Features (B, F) -> actions (B, A)."""
-        return self._acts(self._shape.act(self._at_the_wheel, observations))
+        if self._mirrored is None:
+            return self._acts(self._shape.act(self._at_the_wheel, observations))
+        here, there = (self._acts(self._shape.act(self._at_the_wheel, half))
+                       for half in np.split(observations, 2, axis=1))
+        return (here + self._mirrored(there)) / 2
 
 
 class Candidates(Controllers):

@@ -34,7 +34,7 @@ def ablations(run: Run) -> Ablations:
 def seen(run: Run) -> str:
     """What a run's C acts on."""
     config = run.config
-    parts = ", ".join(config.controller.inputs)
+    parts = ", ".join(config.controller.sees)
     hidden = f", {config.controller.hidden} hidden units" if config.controller.hidden else ""
     return parts + hidden + (", M untrained" if config.evolve.untrained_memory else "")
 

@@ -31,7 +31,7 @@ def architecture(run: Run) -> Architecture:
             "encoder": [list(row) for row in encoder], "decoder": [list(row) for row in decoder],
             "dense": layers.dense, "units": m.units, "mixtures": m.mixtures,
             "heads": ["the end"] * m.done + ["the reward"] * m.reward,
-            "sees": list(config.controller.inputs),
+            "sees": config.controller.sees,
             "layers": [list(row) for row in shape_of(config).layers],
             "parameters": parameters(config)}
 

@@ -100,7 +100,7 @@ def table(run: Run) -> Card:
     return {
         "run": str(run.path), "game": judged["environment"],
         "actions": game_named(config.game).action_names, "by": config.controller.by,
-        "sees": list(config.controller.inputs), "parameters": own,
+        "sees": config.controller.sees, "parameters": own,
         "memory": _memory(config) if sees_v else "", "lent": lent,
         "policies": dict(config.rollouts.policies) if facts else {},
         "agents": config.rollouts.agents if facts else [],

@@ -29,7 +29,7 @@ from worldmodels_repro.run import Run
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.storage import load_json, load_npz, needed, save_npz
 from worldmodels_repro.tables import Sample
-from worldmodels_repro.worlds.agent import Agent, load_agent
+from worldmodels_repro.worlds.agent import Agent, Senses, load_agent
 from worldmodels_repro.worlds.episodes import play
 from worldmodels_repro.worlds.frames import FramesWorld
 
@@ -158,7 +158,8 @@ def _lived(path: Path, config: Config, agent: Agent, world: FramesWorld, seed: i
     memory = body.memory or load_mdn_rnn(path, config.memory, body.vision.size, game.actions)
     follower = memory.follow(1, body.precision)
     told, rng = game.told(body.taken_actions), generator(seed)
-    controllers, chance = Controllers(body, agent.weights[None], 1), UniformlyRandom(game, rng)
+    senses, chance = Senses(body, 1), UniformlyRandom(game, rng)
+    controllers = Controllers(body, agent.weights[None], 1)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in _Life.__annotations__}
 
     class Looking:
@@ -166,6 +167,7 @@ def _lived(path: Path, config: Config, agent: Agent, world: FramesWorld, seed: i
 
         def reset(self, slot: int, seed: int, episode: int) -> None:
             controllers.reset(slot, seed, episode)
+            senses.forget(slot)
             follower.reset(slot)
 
         def act(self, frames: np.ndarray) -> np.ndarray:
@@ -173,9 +175,10 @@ def _lived(path: Path, config: Config, agent: Agent, world: FramesWorld, seed: i
             noise = rng.standard_normal(mu.shape, np.float32)
             z = mu + np.exp(0.5 * logvar) * noise if body.sample_z else mu
             parts = {"z": z} | {name: follower.state[name].copy() for name in ("h", "c")}
-            features = np.concatenate([parts[name] for name in body.inputs], axis=1)
-            actions = chance.act(frames[0])[None] if randomly else controllers.act(features)
+            seen = senses.see(frames, noise)
+            actions = chance.act(frames[0])[None] if randomly else controllers.act(seen)
             follower.step(z, told(actions))
+            senses.remember(actions)
             for name, array in {**parts, "mu": mu, "frames": frames, "actions": actions}.items():
                 rows[name].append(array[0].copy())
             return actions

@@ -31,6 +31,10 @@ class Controller(Section):
     """Units of a tanh layer between (0: linear, the paper's)."""
     bias: bool = True
     """Whether layers have biases."""
+    mirror: bool = False
+    """C is asked twice, of what it sees and of the mirror image of that, and does the mean of its
+    first answer and its second one mirrored back (the symmetrised policy of van der Pol et al.
+    2020). So it is as symmetric as the game, whatever its weights."""
 
     @model_validator(mode="after")
     def _inputs_differ(self) -> Controller:
@@ -46,11 +50,20 @@ class Controller(Section):
         if self.stage == "evolve" and self.inputs == ("f",) and self.encoder != "frozen":
             raise ValueError(f"{self.by} can't find what sees frames: set "
                              "controller.encoder=frozen, or controller.by to dqn or td3")
+        if self.mirror and (self.by != "cma_es" or not self.sees_v):
+            raise ValueError("controller.mirror is for a C that CMA-ES finds and V sees for: set "
+                             "controller.by=cma_es and controller.inputs=[z,h], or "
+                             "controller.mirror=false")
         if self.classes is not None and (self.by != "dqn" or self.inputs != ("o",)):
             raise ValueError("controller.classes is for DQN on a game's own state: set "
                              "controller.by=dqn and controller.inputs=[o], or "
                              "controller.classes=null")
         return self
+
+    @property
+    def sees(self) -> list[str]:
+        """What C sees, in words."""
+        return [*self.inputs, *["those of the mirror image"] * self.mirror]
 
     @property
     def sees_v(self) -> bool:

@@ -43,6 +43,7 @@ class Body:
         taken_actions: whether M sees actions as the game takes them.
         sight: how frames are seen where there is no V; None where none are.
         encoder: what sees them before C does, and its weights (1, n); None where C does itself.
+        mirror: whether C sees the mirror image beside.
     """
 
     game: str
@@ -57,6 +58,7 @@ class Body:
     network: Network | None = None
     sight: Sight | None = None
     encoder: tuple[FrameEncoder, np.ndarray] | None = None
+    mirror: bool = False
 
     @property
     def features(self) -> int:
@@ -64,6 +66,11 @@ class Body:
         if self.network is not None:
             return self.network.features
         return sum(self.sizes[name] for name in self.inputs)
+
+    @property
+    def seen(self) -> int:
+        """Numbers that it is given: twice as many where it looks into a mirror."""
+        return self.features * (1 + self.mirror)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -153,7 +160,8 @@ def load_body(run: Path, config: Config) -> Body:
     body = Body(game=config.game, vision=vision, memory=memory, inputs=config.controller.inputs,
                 hidden=config.controller.hidden, bias=config.controller.bias,
                 sample_z=config.evolve.sample_z, precision=config.evolve.precision,
-                taken_actions=config.memory.taken_actions, sight=sight, encoder=encoder)
+                taken_actions=config.memory.taken_actions, sight=sight, encoder=encoder,
+                mirror=config.controller.mirror)
     return replace(body, network=network_of(config, encoder_of(config).outputs if sight
                                             else body.features))
 
@@ -216,6 +224,9 @@ def network_of(config: Config, features: int) -> Network | None:
                         "controller.inputs=[o] and controller.classes=frozen, tuned or fresh"
                         if game.joint else f"{game.name} has no classes to tell apart: set "
                         "controller.classes=null, or game=detector_joint")
+    if config.controller.mirror and (game.mirrored is None or not game.ranges):
+        raise UserError(f"{game.name} has no mirror image that C could look at: set "
+                        "controller.mirror=false")
     if by == "cma_es":
         return None
     if by == "dqn" and game.choices is None:
@@ -279,7 +290,7 @@ class Senses:
     """V and M at work on B episodes in lockstep: frames in, what C sees out.
 
     ``see`` then C acts then ``remember``: act on (z_t, h_t), then feed (z_t, a_t) to M for
-    h_{t+1} (appendix A.4's loop).
+    h_{t+1} (appendix A.4's loop). Where C looks into a mirror a second V and M live there.
     """
 
     def __init__(self, body: Body, batch: int):
@@ -296,12 +307,18 @@ class Senses:
         self.z = np.zeros((batch, body.vision.size), np.float32)
         parts = {"z": self.z} | dict(self._memory.state if self._memory else {})
         self._parts = [parts[name] for name in body.inputs]
-        self.features = np.zeros((batch, body.features), np.float32)
+        self._mirrored = game_named(body.game).mirrored
+        self._image = Senses(replace(body, mirror=False), batch) if body.mirror else None
+        if self._image is not None:
+            self._parts.append(self._image.features)
+        self.features: np.ndarray = np.zeros((batch, body.seen), np.float32)
 
     def forget(self, slot: int) -> None:
         """An episode begins in this slot: h_0 = c_0 = 0."""
         if self._memory is not None:
             self._memory.reset(slot)
+        if self._image is not None:
+            self._image.forget(slot)
 
     def see(self, frames: np.ndarray, noise: np.ndarray,
             live: np.ndarray | None = None) -> np.ndarray:
@@ -313,8 +330,10 @@ class Senses:
             live: indices of the slots that matter; None for all. The others keep their z.
 
         Returns:
-            Features (B, F); the array is reused by the next call.
+            Features (B, F), those of the mirror image last; the array is reused by the next call.
         """
+        if self._image is not None:
+            self._image.see(np.ascontiguousarray(frames[:, :, ::-1]), noise, live)
         count = len(frames) if live is None else len(live)
         size = next(size for size in self._encoders if size >= count)
         if live is None or size == len(frames):
@@ -337,3 +356,5 @@ class Senses:
         """Actions (B, A) just taken: M moves on."""
         if self._memory is not None:
             self._memory.step(self.z, self._told(actions))
+        if self._image is not None and self._mirrored is not None:
+            self._image.remember(self._mirrored(actions))

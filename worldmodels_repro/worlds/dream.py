@@ -73,6 +73,9 @@ def load_dream(run: Path, config: Config, temperature: float | None = None) -> D
     Raises:
         UserError: a file is missing or does not fit.
     """
+    if config.controller.mirror:
+        raise UserError(f"the C of {run} looks into a mirror, and M's dream has no picture to "
+                        "mirror")
     starts = load_starts(run)
     settings, evolve = config.memory, config.evolve
     memory = load_mdn_rnn(run, settings, starts["mu"].shape[1], game_named(config.game).actions)

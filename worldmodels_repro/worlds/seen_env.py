@@ -54,7 +54,7 @@ class SeenEnv(gymnasium.Env[np.ndarray, np.ndarray]):
                             "its game")
         self._world = RealWorld(body, FramesWorld(game, 1, renderer))
         self._most, self._age = game.max_steps, 0
-        self.observation_space = spaces.Box(-np.inf, np.inf, (body.shape.features,), np.float32)
+        self.observation_space = spaces.Box(-np.inf, np.inf, (body.seen,), np.float32)
         self.action_space = spaces.Box(game.low, game.high, dtype=np.float32)
 
     def reset(self, *, seed: int | None = None,
