@@ -305,7 +305,7 @@ def test_m_is_told_of_actions_in_its_figures(taken: bool, told: list[float],
 def test_m_is_told_of_actions_in_training(taken: bool, told: list[float], tmp_path: Path,
                                           monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(DOOM_CONFIG, [f"memory.taken_actions={taken}", "memory.start=null",
-                                       "memory.validation=0.5"])
+                                       "memory.mirror=false", "memory.validation=0.5"])
     run = Run(tmp_path / "run", config)
     for stage in ("rollouts", "vae", "latents"):
         run.begin(stage)

@@ -236,5 +236,5 @@ def test_a_v_without_its_decoder_is_nothing_to_start_from() -> None:
     from worldmodels_repro.training.loop import start_from
 
     with pytest.raises(UserError, match="kept without V's decoder"):
-        start_from(compiled_vae(Vae(z=64), 1), "vae",
-                   str(Path(__file__).parents[1] / "logs" / "doom_first"))
+        start_from(compiled_vae(Vae(), 1), "vae",
+                   str(Path(__file__).parents[1] / "logs" / "carracing_dream_first"))
