@@ -23,6 +23,8 @@ from worldmodels_repro.article.page import article, write_article
 from worldmodels_repro.article.sections import SECTIONS
 from worldmodels_repro.config import load_config
 from worldmodels_repro.run import Run
+from worldmodels_repro.statistics import summary
+from worldmodels_repro.storage import save_json
 
 LOGS = Path(__file__).parents[1] / "logs"
 DREAM = LOGS / "carracing_dream"
@@ -117,6 +119,13 @@ def test_what_is_missing_is_named_with_what_to_type(copy: Path, gone: str, stage
 def test_agents_of_several_temperatures_have_a_section(tmp_path: Path) -> None:
     run = tmp_path / "doom"
     shutil.copytree(LOGS / "doom", run, ignore=shutil.ignore_patterns("vae", "figures"))
+    about = json.loads((run / "evaluate" / "evaluation.json").read_text())
+    rows = [{"temperature": temperature, "generations": 10, "chosen": 10,
+             "dream": summary([dream] * 3), "real": summary([real] * 3)}
+            for temperature, dream, real in ((0.5, 2068.0, 766.0), (1.3, 1243.0, 763.0))]
+    save_json(run / "evaluate" / "temperatures.json", {
+        name: about[name] for name in ("environment", "unmodified", "versions")}
+        | {"temperatures": rows, "random": about["results"]["random"]})
     there = _sections(article([_run(run)]).decode())
     assert "in its dream" in there["temperatures"] and "in the game" in there["temperatures"]
     assert "canvas" not in there["dream"]  # without V nothing dreams

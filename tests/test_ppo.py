@@ -193,6 +193,6 @@ def test_what_it_is_not_for(tmp_path: Path, capsys: pytest.CaptureFixture[str], 
                             tells: str) -> None:
     given = [word for pair in words for word in ("--set", pair)]
     assert main(["evolve", "--config", "quick", "--run", str(tmp_path / "run"),
-                 "--set", "controller.by=ppo", *given]) == 2
+                 "--set", "controller.by=ppo", "--set", "controller.mirror=false", *given]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and tells in lines[0]
