@@ -7,7 +7,7 @@ same run gives the same sample.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -156,9 +156,8 @@ def _lived(path: Path, config: Config, agent: Agent, world: FramesWorld, seed: i
     assert body.vision is not None  # its file is there
     encoder = body.vision.encoder(1, body.precision)
     memory = body.memory or load_mdn_rnn(path, config.memory, body.vision.size, game.actions)
-    follower = memory.follow(1, body.precision)
-    told, rng = game.told(body.taken_actions), generator(seed)
-    senses, chance = Senses(body, 1), UniformlyRandom(game, rng)
+    rng = generator(seed)
+    senses, chance = Senses(replace(body, memory=memory), 1), UniformlyRandom(game, rng)
     controllers = Controllers(body, agent.weights[None], 1)
     rows: dict[str, list[np.ndarray]] = {name: [] for name in _Life.__annotations__}
 
@@ -168,16 +167,12 @@ def _lived(path: Path, config: Config, agent: Agent, world: FramesWorld, seed: i
         def reset(self, slot: int, seed: int, episode: int) -> None:
             controllers.reset(slot, seed, episode)
             senses.forget(slot)
-            follower.reset(slot)
 
         def act(self, frames: np.ndarray) -> np.ndarray:
-            mu, logvar = (array.copy() for array in encoder.encode(frames))
-            noise = rng.standard_normal(mu.shape, np.float32)
-            z = mu + np.exp(0.5 * logvar) * noise if body.sample_z else mu
-            parts = {"z": z} | {name: follower.state[name].copy() for name in ("h", "c")}
-            seen = senses.see(frames, noise)
+            mu = encoder.encode(frames)[0].copy()
+            seen = senses.see(frames, rng.standard_normal(mu.shape, np.float32))
+            parts = {name: senses.state[name].copy() for name in ("z", "h", "c")}
             actions = chance.act(frames[0])[None] if randomly else controllers.act(seen)
-            follower.step(z, told(actions))
             senses.remember(actions)
             for name, array in {**parts, "mu": mu, "frames": frames, "actions": actions}.items():
                 rows[name].append(array[0].copy())

@@ -305,8 +305,9 @@ class Senses:
         self._sample = body.sample_z
         self._told = game_named(body.game).told(body.taken_actions)
         self.z = np.zeros((batch, body.vision.size), np.float32)
-        parts = {"z": self.z} | dict(self._memory.state if self._memory else {})
-        self._parts = [parts[name] for name in body.inputs]
+        # What V and M say now, by name, whether C sees it or not.
+        self.state = {"z": self.z} | dict(self._memory.state if self._memory else {})
+        self._parts = [self.state[name] for name in body.inputs]
         self._mirrored = game_named(body.game).mirrored
         self._image = Senses(replace(body, mirror=False), batch) if body.mirror else None
         if self._image is not None:
@@ -333,7 +334,7 @@ class Senses:
             Features (B, F), those of the mirror image last; the array is reused by the next call.
         """
         if self._image is not None:
-            self._image.see(np.ascontiguousarray(frames[:, :, ::-1]), noise, live)
+            self._image.see(frames[:, :, ::-1], noise, live)
         count = len(frames) if live is None else len(live)
         size = next(size for size in self._encoders if size >= count)
         if live is None or size == len(frames):
