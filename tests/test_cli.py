@@ -100,6 +100,15 @@ def test_a_run_goes_on_with_the_folder_that_an_earlier_version_made(tmp_path: Pa
         "vae", "rollouts/manifest.jsonl", "evaluate", "evaluation")
 
 
+@pytest.mark.parametrize("words", [["--set", "seed=7", "evolve.sigma=0.3"],
+                                   ["--set", "seed=7", "--set", "evolve.sigma=0.3"]], ids=" ".join)
+def test_settings_stand_together_or_apart(words: list[str],
+                                          capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", "--config", "quick", *words]) == 0
+    settings = json.loads(capsys.readouterr().out)["config"]
+    assert (settings["seed"], settings["evolve"]["sigma"]) == (7, 0.3)
+
+
 # --- advice ---
 
 def test_close_words_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

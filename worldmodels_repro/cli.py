@@ -120,8 +120,8 @@ def _add_common(command: argparse.ArgumentParser, name: str) -> None:
         command.add_argument("--remote", metavar="S3", help="mirror the run folder there, "
                              "and go on from what is there: s3://bucket/prefix")
     command.set_defaults(remote=None)
-    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                         help="override one setting, e.g. --set evolve.sigma=0.2")
+    command.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE",
+                         help="override settings, e.g. --set evolve.sigma=0.2 seed=3")
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def _rate(command: argparse.ArgumentParser, what: str) -> None:
 
 def _config(command: argparse.ArgumentParser) -> None:
     command.add_argument("--config", metavar="NAME")
-    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    command.add_argument("--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE")
 
 
 def run(**words: Any) -> None:

@@ -32,8 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
                         help="run folder (default: logs/<name of the config>)")
     parser.add_argument("--remote", metavar="S3", help="mirror the run folder there, and go on "
                         "from what is there: s3://bucket/prefix")
-    parser.add_argument("--set", dest="overrides", action="append", default=[],
-                        metavar="KEY=VALUE", help="override one setting")
+    parser.add_argument("--set", dest="overrides", action="extend", nargs="+", default=[],
+                        metavar="KEY=VALUE", help="override settings")
     parser.add_argument("--seeds", metavar="N", help="a run for each of N seeds, in FOLDER/seed-1, "
                         "...; or which: 4-6, or 2,4")
     parser.add_argument("--grid", action="append", default=[], metavar="KEY=VALUE,VALUE",
