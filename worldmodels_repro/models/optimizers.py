@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 from keras import ops
 
-from worldmodels_repro.sections.kinds import Optimizer
+from worldmodels_repro.sections import Memory, Vae
 
 LARGEST = 512
 
@@ -22,15 +22,25 @@ class Muon(keras.optimizers.Muon):
     AdamW at the same rate. So does a matrix whose shorter side is over ``LARGEST``: the work of its
     orthogonal part grows with the square of that side, and the one of V's (1,024 by 3,200) would
     cost more than all the rest of a step.
+
+    Args:
+        learning_rate: of both.
+        products: the type in which orthogonal parts are computed; their authors' is bfloat16.
+        **others: Keras's.
     """
+
+    def __init__(self, learning_rate: float, products: str = "float32", **others: Any):
+        super().__init__(learning_rate, **others)
+        self._products = products
 
     def _should_use_adamw(self, variable: Any) -> bool:
         return len(variable.shape) not in (2, 4) or min(_matrix(variable.shape)) > LARGEST
 
     def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
         """The orthogonal part of a kernel, in the kernel's shape."""
-        flat = super().zeropower_via_newtonschulz5(ops.reshape(x, _matrix(x.shape)), steps)
-        return ops.reshape(flat, x.shape)
+        flat = ops.cast(ops.reshape(x, _matrix(x.shape)), self._products)
+        found = super().zeropower_via_newtonschulz5(flat, steps)
+        return ops.reshape(ops.cast(found, x.dtype), x.shape)
 
     def lr_adjust(self, x: Any) -> Any:
         """Steps about as large as Adam's (Liu et al. 2025, equation 4)."""
@@ -42,4 +52,9 @@ def _matrix(shape: Iterable[int]) -> tuple[int, int]:
     return math.prod(rest), last
 
 
-OPTIMIZERS: dict[Optimizer, Callable[..., Any]] = {"adam": keras.optimizers.Adam, "muon": Muon}
+def optimizer(settings: Vae | Memory, **others: Any) -> keras.optimizers.Optimizer:
+    """The one that V's or M's settings name."""
+    if settings.optimizer == "adam":
+        return keras.optimizers.Adam(settings.learning_rate, **others)
+    products = "float32" if settings.precision == "float32" else "bfloat16"
+    return Muon(settings.learning_rate, products, **others)

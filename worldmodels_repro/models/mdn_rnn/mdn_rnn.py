@@ -9,7 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from worldmodels_repro.models.mdn_rnn.head import Head
-from worldmodels_repro.models.optimizers import OPTIMIZERS
+from worldmodels_repro.models.optimizers import optimizer
 from worldmodels_repro.sections import Memory
 
 LOG_SQRT_2PI = 0.5 * float(np.log(2.0 * np.pi))
@@ -150,6 +150,5 @@ def compiled_mdn_rnn(settings: Memory, z: int, actions: int, seed: int) -> MDNRN
     memory = MDNRNN(z, actions, settings.units, settings.mixtures, settings.restart_input,
                     settings.done, settings.reward, settings.done_weight, settings.reward_clip,
                     len(settings.foresight), dtype=settings.precision)
-    memory.compile(optimizer=OPTIMIZERS[settings.optimizer](settings.learning_rate,
-                                                            clipvalue=settings.clip))
+    memory.compile(optimizer=optimizer(settings, clipvalue=settings.clip))
     return memory

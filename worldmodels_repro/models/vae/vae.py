@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from worldmodels_repro.frame import FRAME
-from worldmodels_repro.models.optimizers import OPTIMIZERS
+from worldmodels_repro.models.optimizers import optimizer
 from worldmodels_repro.models.vae.fast_layers import OnePixelConv2DTranspose
 from worldmodels_repro.models.vae.layers import PAPER, Layers
 from worldmodels_repro.sections import Vae
@@ -146,5 +146,5 @@ def compiled_vae(settings: Vae, seed: int, layers: Layers = PAPER) -> VAE:
     keras.utils.set_random_seed(seed)
     vae = VAE(settings.z, settings.kl_tolerance, settings.square_weight, settings.fourth_weight,
               layers, dtype=settings.precision)
-    vae.compile(optimizer=OPTIMIZERS[settings.optimizer](settings.learning_rate))
+    vae.compile(optimizer=optimizer(settings))
     return vae
