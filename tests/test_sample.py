@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +36,16 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_sample_is_what_the_agent_met() -> None:
+def test_a_sample_is_what_the_agent_met_in_float32(tmp_path: Path) -> None:
     run = _run(LOGS / "carracing")
+    assert run.config.evolve.precision == "bf16"
+    exact = shutil.copytree(run.path, tmp_path / "exact", ignore=shutil.ignore_patterns("figures"))
+    text = (exact / "config.yaml").read_text()
+    (exact / "config.yaml").write_text(text.replace("precision: bf16", "precision: f32"))
     made, again = sample(run), sample(run)
     for name, array in made.items():
         np.testing.assert_array_equal(array, again[name], err_msg=name)  # type: ignore[literal-required]
-    loaded = LoadedRun(run.path)
+    loaded = LoadedRun(exact)
     seen: list[tuple[np.ndarray, ...]] = []
     play(loaded.world(), loaded.policy(), [int(made["seed"])], 40,
          watch=lambda frames, actions, rewards, dones: seen.append(

@@ -194,9 +194,7 @@ class Run:
         return not differ and state == "done"
 
     def _write_config(self) -> None:
-        text = io.StringIO()
-        YAML(typ="safe", pure=True).dump(self.config.plain(), text)
-        data = text.getvalue().encode()
+        data = as_yaml(self.config.plain())
         write_atomically(self.path / "config.yaml", lambda file: file.write(data))
 
 
@@ -285,6 +283,13 @@ def _has_work(folder: Path) -> bool:
     # A stage of several models has a folder for each.
     return any(has_checkpoint(place / name) for place in (folder, *folder.glob("*/"))
                for name in CHECKPOINTS)
+
+
+def as_yaml(settings: Mapping[str, Any]) -> bytes:
+    """Resolved settings as ``config.yaml`` has them."""
+    text = io.StringIO()
+    YAML(typ="safe", pure=True).dump(settings, text)
+    return text.getvalue().encode()
 
 
 def versions() -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from worldmodels_repro.export.onnx_models import onnx_models
 from worldmodels_repro.export.page_files import page_files
+from worldmodels_repro.export.run_files import run_files
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import write_atomically
 
@@ -31,6 +32,7 @@ class Format:
 FORMATS = {
     "onnx": Format(onnx_models, extra="export"),
     "weights-js": Format(page_files),
+    "run": Format(run_files),
 }
 
 

@@ -78,6 +78,8 @@ def sample(run: Run) -> Sample:
     for stage, file in (("vae", "weights.npz"), ("memory", "weights.npz"), ("evolve", "agent.npz")):
         needed(run.folder(stage) / file, stage)
     config, agent = run.config, load_agent(run.path)
+    # Whatever the run's own arithmetic: any CPU can then follow it.
+    agent = replace(agent, body=replace(agent.body, precision="f32"))
     seeds = _seeds(run)
     world = FramesWorld(game_named(config.game), 1, "original")
     lives = [_lived(run.path, config, agent, world, seed, randomly=False) for seed in seeds]

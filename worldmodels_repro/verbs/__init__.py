@@ -55,7 +55,7 @@ VERBS: dict[str, Verb] = {
     "report": Verb("worldmodels_repro.verbs.report",
                    "make one page of a run that dreams and opens offline", opens=False),
     "export": Verb("worldmodels_repro.verbs.export",
-                   "write V, M and C for other programs: ONNX, or for a web page"),
+                   "write a run for other programs (ONNX, a web page), or to hand on"),
     "info": Verb("worldmodels_repro.verbs.info",
                  "print the resolved config and parameter counts", declares=False, prints=True),
     "settings": Verb("worldmodels_repro.verbs.settings",

@@ -1,4 +1,4 @@
-"""``worldmodels export``: a run's V, M and C for programs of other people."""
+"""``worldmodels export``: a run's V, M and C for other programs, or the run to hand on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from worldmodels_repro.run import Run
 
-NAMES = ("onnx", "weights-js")  # of export.formats, which needs more than declaring words does
+# Of export.formats, which needs more than declaring words does.
+NAMES = ("onnx", "weights-js", "run")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the format, and where the files go."""
     parser.add_argument("--format", choices=NAMES, required=True,
-                        help="ONNX models, or a folder that a web page loads")
+                        help="ONNX models, a folder that a web page loads, or the run itself "
+                             "without what can be made again")
     parser.add_argument("--out", type=Path, metavar="FOLDER",
                         help="where to (default: export/<format> in the run folder)")
 
