@@ -11,12 +11,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from worldmodels_repro.config import Config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.mdn_rnn.cell import Recurrence
+from worldmodels_repro.models.mdn_rnn.lstm import hidden_states
 from worldmodels_repro.models.mdn_rnn.mdn_rnn import MDNRNN, compiled_mdn_rnn
 from worldmodels_repro.models.vae.programs import Encoder
 from worldmodels_repro.models.vae.vae import VAE, compiled_vae
@@ -42,6 +45,32 @@ def test_workers_encoder_agrees_with_keras() -> None:
     found = Encoder(weights_of(vae), batch=8).encode(frames)
     for ours, keras_s in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, np.asarray(keras_s), atol=1e-4)
+
+
+@pytest.mark.parametrize(("precision", "close"), [("float32", 1e-5), ("mixed_bfloat16", 0.02)])
+def test_training_follows_keras_lstm_and_its_gradient(precision: str, close: float) -> None:
+    """h, and how a loss of it moves inputs, kernels and bias, are those of Keras's own layer."""
+    keras.utils.set_random_seed(4)
+    lstm = keras.layers.LSTM(24, return_sequences=True, dtype=precision)
+    lstm.build((None, None, 5))
+    rng = np.random.default_rng(4)
+    lstm.set_weights([weight + 0.3 * rng.standard_normal(weight.shape)
+                      for weight in lstm.get_weights()])
+    x, of_h = (tf.constant(rng.standard_normal((3, 30, size)).astype(np.float32))
+               for size in (5, 24))
+    found = []
+    for hidden in (lstm, partial(hidden_states, lstm)):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            h = hidden(x)
+            assert keras.backend.standardize_dtype(h.dtype) == lstm.compute_dtype
+            loss = tf.reduce_sum(tf.cast(h, tf.float32) * of_h)
+        found.append([tf.cast(h, tf.float32),
+                      *tape.gradient(loss, [x, *lstm.trainable_variables])])
+    for expected, ours in zip(*found, strict=True):
+        largest = np.abs(expected).max()
+        assert largest > 0.1
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=close * largest)
 
 
 def test_workers_recurrence_agrees_with_keras() -> None:
@@ -209,10 +238,10 @@ def test_defaults_are_the_papers() -> None:
 def test_a_cpu_without_bfloat16_trains_in_float32(monkeypatch: pytest.MonkeyPatch,
                                                   can: list[str], trains_in: str) -> None:
     monkeypatch.setattr(training, "cpu_capabilities", lambda: can)
-    monkeypatch.setattr(training, "_gpus", list)
+    monkeypatch.setattr(training, "gpus", list)
     assert training.usable_precision("mixed_bfloat16") == trains_in
     assert training.usable_precision("float32") == "float32"
-    monkeypatch.setattr(training, "_gpus", lambda: ["GPU:0"])
+    monkeypatch.setattr(training, "gpus", lambda: ["GPU:0"])
     assert training.usable_precision("mixed_bfloat16") == "mixed_bfloat16"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from worldmodels_repro.models.devices import gpus
 from worldmodels_repro.models.runtime import cpu_capabilities
 from worldmodels_repro.models.weights import set_training_state, training_state
 from worldmodels_repro.storage import Arrays, load_step, resume_checkpoint, save_checkpoint
@@ -19,28 +20,15 @@ def usable_precision(asked: str) -> str:
     TensorFlow's own kernels for bfloat16 need what OpenVINO's need (AVX-512, or AVX2's later
     bfloat16); on other CPUs it is emulated, at a seventh of float32's speed.
     """
-    if asked == "float32" or _gpus():
+    if asked == "float32" or gpus():
         return asked
     return asked if "BF16" in cpu_capabilities() else "float32"
 
 
 def device_line() -> str:
     """One line that says what trains: the backend, and the GPU where it sees one."""
-    return (f"training on {', '.join(_gpus()) or 'the CPU (no GPU seen)'} with "
+    return (f"training on {', '.join(gpus()) or 'the CPU (no GPU seen)'} with "
             f"{keras.backend.backend()}")
-
-
-def _gpus() -> list[str]:
-    backend = keras.backend.backend()
-    if backend == "tensorflow":
-        import tensorflow
-
-        return [gpu.name for gpu in tensorflow.config.list_physical_devices("GPU")]
-    if backend == "jax":
-        import jax
-
-        return [str(device) for device in jax.devices() if device.platform != "cpu"]
-    return []
 
 
 def save_training(path: Path, model: Any, step: int) -> None:

@@ -8,7 +8,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from worldmodels_repro.models.devices import gpus
 from worldmodels_repro.models.mdn_rnn.head import Head
+from worldmodels_repro.models.mdn_rnn.lstm import hidden_states
 from worldmodels_repro.models.optimizers import optimizer
 from worldmodels_repro.sections import Memory
 
@@ -75,7 +77,8 @@ class MDNRNN(keras.Model):
         factor (B, units) for what the outputs see of h, 0 where it is left out.
         """
         inputs, kept = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
-        hidden, _, _ = self.lstm(inputs)  # (B, T, units)
+        # (B, T, units); on a GPU the layer's own kernels are the faster ones.
+        hidden = self.lstm(inputs)[0] if gpus() else hidden_states(self.lstm, inputs)
         seen = hidden if kept is None else hidden * ops.cast(kept, hidden.dtype)[:, None]
         outputs = self.mixture(seen)
         if self.foresight is None:
