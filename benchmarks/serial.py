@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.measure import Scale
 from benchmarks.report import Row
-from worldmodels_repro.evolution.strategy import Strategy
+from worldmodels_repro.evolution.cma_es import CmaEs
 from worldmodels_repro.storage import save_checkpoint, save_csv
 
 WEIGHTS, POPULATION = 867, 64  # the paper's C and generation
@@ -36,7 +36,7 @@ def serial_parts(generations: int, run: Path,
     Args:
         mirror: what puts the run's new state on its way to S3, for a run that has a copy there.
     """
-    strategy = Strategy(np.zeros(WEIGHTS), 0.1, POPULATION, 1)
+    strategy = CmaEs(np.zeros(WEIGHTS), 0.1, POPULATION, 1)
     rng = np.random.default_rng(1)
     rows: list[dict[str, object]] = []
     spent: dict[str, list[float]] = {}

@@ -19,8 +19,8 @@ from threadpoolctl import threadpool_limits
 
 from worldmodels_repro import pool
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.evolution.by_cma import CmaSearch
-from worldmodels_repro.evolution.strategy import Strategy, spread
+from worldmodels_repro.evolution.by_strategy import StrategySearch
+from worldmodels_repro.evolution.cma_es import CmaEs, spread
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.sections import Evolve
 from worldmodels_repro.storage import Arrays, load_npz, save_npz
@@ -28,7 +28,7 @@ from worldmodels_repro.worlds.agent import Spread
 from worldmodels_repro.worlds.episodes import play
 
 
-def _evolve(strategy: Strategy, generations: int) -> np.ndarray:
+def _evolve(strategy: CmaEs, generations: int) -> np.ndarray:
     for _ in range(generations):
         candidates = strategy.ask()
         strategy.tell(candidates, -((candidates - 0.3) ** 2).sum(axis=1))
@@ -41,10 +41,10 @@ def _evolve(strategy: Strategy, generations: int) -> np.ndarray:
 ])
 def test_a_restored_strategy_asks_for_the_same_candidates(
         tmp_path: Path, n: int, population: int, diagonal: bool, generations: int) -> None:
-    whole = Strategy(np.zeros(n), 0.1, population, seed=1, diagonal=diagonal)
+    whole = CmaEs(np.zeros(n), 0.1, population, seed=1, diagonal=diagonal)
     _evolve(whole, generations)
     save_npz(tmp_path / "strategy.npz", whole.state(), level=0)
-    resumed = Strategy(np.zeros(n), 0.1, population, seed=2, diagonal=diagonal)
+    resumed = CmaEs(np.zeros(n), 0.1, population, seed=2, diagonal=diagonal)
     resumed.restore(load_npz(tmp_path / "strategy.npz"), "strategy.npz")
     np.testing.assert_array_equal(_evolve(whole, 20), _evolve(resumed, 20))
     np.testing.assert_array_equal(whole.mean, resumed.mean)
@@ -52,7 +52,7 @@ def test_a_restored_strategy_asks_for_the_same_candidates(
 
 @pytest.mark.parametrize("diagonal", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_candidates_elsewhere_are_those_that_it_would_ask_for(diagonal: bool) -> None:
-    strategy = Strategy(np.zeros(6), 0.5, 12, seed=4, diagonal=diagonal)
+    strategy = CmaEs(np.zeros(6), 0.5, 12, seed=4, diagonal=diagonal)
     for _ in range(30):  # a long ellipse, so that the covariance says something
         asked = strategy.ask()
         strategy.tell(asked, -((asked * np.array([1, 3, 1, 1, 9, 1])) ** 2).sum(axis=1))
@@ -70,7 +70,7 @@ def test_a_search_starts_where_another_had_come_to() -> None:
     root = np.tril(np.random.default_rng(1).normal(size=(5, 5)))
     wide = Spread(np.arange(5.0), root).wide(0.2)
     settings = Evolve(sigma=0.2, population=20)
-    search = CmaSearch(np.zeros(5), settings, 3, wide)
+    search = StrategySearch("cma_es", np.zeros(5), settings, 3, wide)
     np.testing.assert_array_equal(search.weights(search.strategy.mean), np.arange(5.0))
     drawn = search.weights(np.concatenate([search.strategy.ask() for _ in range(500)]))
     expected = root @ root.T * 0.2**2 / np.mean(np.diag(root @ root.T))
@@ -89,16 +89,16 @@ def test_pools_in_the_same_ranks_are_prepared_in_any_order(
 
 def test_fitness_is_the_mean_of_the_worst_share() -> None:
     returns = np.array([[4.0, 1.0, 3.0, 100.0], [2.0, 2.0, 2.0, 2.0]])
-    worst = {share: CmaSearch(np.zeros(3), Evolve(worst=share), 1, None).fitness(returns).tolist()
-             for share in (0.25, 0.3, 0.5, 1.0)}
+    worst = {share: StrategySearch("cma_es", np.zeros(3), Evolve(worst=share), 1, None)
+             .fitness(returns).tolist() for share in (0.25, 0.3, 0.5, 1.0)}
     assert worst == {0.25: [1.0, 2.0], 0.3: [2.0, 2.0], 0.5: [2.0, 2.0], 1.0: [27.0, 2.0]}
 
 
 def test_a_foreign_state_is_refused() -> None:
-    strategy = Strategy(np.zeros(5), 0.1, 8, seed=1)
+    strategy = CmaEs(np.zeros(5), 0.1, 8, seed=1)
     _evolve(strategy, 2)
     with pytest.raises(UserError, match=r"strategy\.npz"):
-        Strategy(np.zeros(6), 0.1, 8, seed=1).restore(strategy.state(), "strategy.npz")
+        CmaEs(np.zeros(6), 0.1, 8, seed=1).restore(strategy.state(), "strategy.npz")
     with pytest.raises(UserError, match=r"strategy\.npz"):
         strategy.restore({"plain": np.zeros(3, np.uint8)}, "strategy.npz")
 
@@ -111,13 +111,13 @@ def _changed(state: Arrays, without: str = "", **changes: Any) -> Arrays:
 
 
 def test_the_state_of_another_pycma_is_refused_and_nothing_is_set() -> None:
-    strategy = Strategy(np.zeros(5), 0.1, 8, seed=1)
+    strategy = CmaEs(np.zeros(5), 0.1, 8, seed=1)
     _evolve(strategy, 2)
     state = strategy.state()
     for change, words in (({"cma": "4.4.4"}, "pip install cma==4.4.4"),
                           ({"without": "es.sigma"}, "lacks es.sigma"),
                           ({"es.new": 3.0}, "also holds es.new")):
-        other = Strategy(np.zeros(5), 0.1, 8, seed=2)
+        other = CmaEs(np.zeros(5), 0.1, 8, seed=2)
         with pytest.raises(UserError, match=r"x\.npz") as raised:
             other.restore(_changed(state, **change), "x.npz")
         assert words in str(raised.value) and "\n" not in str(raised.value)
@@ -126,16 +126,16 @@ def test_the_state_of_another_pycma_is_refused_and_nothing_is_set() -> None:
 
 
 def test_a_state_that_does_not_say_which_pycma_wrote_it_is_taken() -> None:
-    strategy = Strategy(np.zeros(5), 0.1, 8, seed=1)
+    strategy = CmaEs(np.zeros(5), 0.1, 8, seed=1)
     _evolve(strategy, 2)
-    other = Strategy(np.zeros(5), 0.1, 8, seed=2)
+    other = CmaEs(np.zeros(5), 0.1, 8, seed=2)
     other.restore(_changed(strategy.state(), without="cma"), "x.npz")
     np.testing.assert_array_equal(_evolve(strategy, 5), _evolve(other, 5))
 
 
 def test_the_strategy_is_the_same_on_any_number_of_cores() -> None:
     def evolved(threads: int) -> np.ndarray:
-        strategy = Strategy(np.zeros(195), 0.1, 4, seed=1)
+        strategy = CmaEs(np.zeros(195), 0.1, 4, seed=1)
         with threadpool_limits(threads, "blas"):
             for _ in range(30):
                 candidates = strategy.ask()
@@ -146,7 +146,7 @@ def test_the_strategy_is_the_same_on_any_number_of_cores() -> None:
 
 
 def test_the_strategy_climbs() -> None:
-    strategy = Strategy(np.zeros(10), 0.1, 16, seed=3)
+    strategy = CmaEs(np.zeros(10), 0.1, 16, seed=3)
     _evolve(strategy, 60)
     np.testing.assert_allclose(strategy.mean, 0.3, atol=0.05)
 
@@ -155,12 +155,12 @@ def test_the_strategy_leaves_numpys_global_state_alone() -> None:
     np.random.seed(7)  # noqa: NPY002 - the global state is what is tested
     expected = np.random.random()  # noqa: NPY002
     np.random.seed(7)  # noqa: NPY002
-    _evolve(Strategy(np.zeros(4), 0.1, 8, seed=1), 3)
+    _evolve(CmaEs(np.zeros(4), 0.1, 8, seed=1), 3)
     assert np.random.random() == expected  # noqa: NPY002
 
 
 def test_failed_candidates_rank_last() -> None:
-    strategy = Strategy(np.zeros(4), 0.1, 8, seed=4)
+    strategy = CmaEs(np.zeros(4), 0.1, 8, seed=4)
     for _ in range(40):
         candidates = strategy.ask()
         fitness = -((candidates - 0.3) ** 2).sum(axis=1)

@@ -18,7 +18,8 @@ from worldmodels_repro.data.episodes import FRAMES, LATENTS, kept_episodes, load
 from worldmodels_repro.data.recorded import recorded
 from worldmodels_repro.envs.detector_maps import Folder
 from worldmodels_repro.envs.registry import game_named
-from worldmodels_repro.evolution.strategy import Strategy, load_spread
+from worldmodels_repro.evolution.cma_es import CmaEs
+from worldmodels_repro.evolution.strategies import load_spread
 from worldmodels_repro.export.page_files import page_files
 from worldmodels_repro.learning.chunks import Chunks
 from worldmodels_repro.models.forward.predictor import (
@@ -96,7 +97,7 @@ def _of_stages(home: Path) -> dict[str, Read]:
     save_json_lines(home / "evolve" / "evaluations.jsonl", [
         {"generation": k, "episodes": 2, "mean": 1.5, "std": 0.5, "steps": 10}
         for k in range(1, 4)])
-    strategy = Strategy(np.zeros(4), 0.1, 4, 1)
+    strategy = CmaEs(np.zeros(4), 0.1, 4, 1)
     candidates = strategy.ask()
     strategy.tell(candidates, np.arange(4.0))
     save_npz(home / "evolve" / "strategy.npz", strategy.state() | {"step": np.array(1)}, level=0)
@@ -129,7 +130,7 @@ def _of_stages(home: Path) -> dict[str, Read]:
 
     def restore(state: Arrays, source: str) -> None:
         del state["step"]
-        Strategy(np.zeros(4), 0.1, 4, 1).restore(state, source)
+        CmaEs(np.zeros(4), 0.1, 4, 1).restore(state, source)
 
     def judged(path: Path) -> object:
         document = load_json(path, Judgement)

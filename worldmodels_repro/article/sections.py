@@ -25,7 +25,7 @@ from worldmodels_repro.report.curves import memory_curves, vae_curves
 from worldmodels_repro.report.generations import generations
 from worldmodels_repro.report.temperatures import temperatures
 from worldmodels_repro.run import Run, load_marker
-from worldmodels_repro.sections import WORLDS
+from worldmodels_repro.sections import EVOLVED, WORLDS
 from worldmodels_repro.tables import Curve
 
 PAPER = {"CarRacing-v3": (906, 21), "VizdoomTakeCover-v1": (1092, 556)}
@@ -107,7 +107,7 @@ def _cover(source: Source) -> Mapping[str, str]:
 
 
 def _made(source: Source) -> str:
-    return "evolved" if source.run.config.controller.by == "cma_es" else "learnt"
+    return "evolved" if source.run.config.controller.by in EVOLVED else "learnt"
 
 
 def _claim(source: Source) -> Mapping[str, str]:

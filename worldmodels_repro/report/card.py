@@ -30,7 +30,7 @@ class Card(TypedDict):
         run: the folder.
         game: the environment that judged.
         actions: what C gives, by name.
-        by: how C came to be: ``cma_es``, ``ppo``, ``dqn``, ``td3``.
+        by: how C came to be: as ``controller.by`` says.
         sees: what C sees: ``z``, ``h``, ``o``, ...
         parameters: numbers in V, M and C, of those that the run has.
         memory: M in words; empty where the run has no V and no M.
@@ -165,7 +165,8 @@ def write(run: Run) -> Path:
 
 
 def _what(card: Card) -> str:
-    how = {"cma_es": "evolved with CMA-ES", "ppo": "learnt by PPO", "dqn": "learnt by DQN",
+    how = {"cma_es": "evolved with CMA-ES", "open_es": "evolved with OpenAI's ES",
+           "pgpe": "evolved with PGPE", "ppo": "learnt by PPO", "dqn": "learnt by DQN",
            "td3": "learnt by TD3"}
     where = in_words(card["world"], card["temperature"])
     sees, gives = ", ".join(card["sees"]), ", ".join(card["actions"])

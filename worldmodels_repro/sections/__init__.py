@@ -6,8 +6,10 @@ from worldmodels_repro.sections.evaluate import Evaluate
 from worldmodels_repro.sections.evolve import Evolve, Ppo
 from worldmodels_repro.sections.forward import Forward
 from worldmodels_repro.sections.kinds import (
+    EVOLVED,
     SPEED,
     WORLDS,
+    Evolved,
     GameName,
     Section,
     TrackerName,
@@ -21,7 +23,7 @@ from worldmodels_repro.sections.rollouts import Rollouts
 from worldmodels_repro.sections.vae import Vae
 
 __all__ = [
-    "SPEED", "WORLDS", "Classify", "Controller", "Evaluate", "Evolve", "Forward", "Frames",
-    "GameName", "Learn", "Memory", "Ppo", "Pretrain", "Rollouts", "Section", "TrackerName", "Vae",
-    "World", "in_words",
+    "EVOLVED", "SPEED", "WORLDS", "Classify", "Controller", "Evaluate", "Evolve", "Evolved",
+    "Forward", "Frames", "GameName", "Learn", "Memory", "Ppo", "Pretrain", "Rollouts",
+    "Section", "TrackerName", "Vae", "World", "in_words",
 ]

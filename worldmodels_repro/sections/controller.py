@@ -6,15 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from worldmodels_repro.sections.kinds import Feature, Section
+from worldmodels_repro.sections.kinds import EVOLVED, Evolved, Feature, Section
 
 
 class Controller(Section):
     """C: how it comes to be, what it sees, and the evolved one's optional hidden layer."""
 
-    by: Literal["cma_es", "ppo", "dqn", "td3"] = "cma_es"
-    """cma_es: the stage evolve makes C as the paper does; ppo: the same C there, by the gradient of
-    what its noisy actions bring; dqn, td3: the stage learn makes it, and its layers are learn's.
+    by: Literal[Evolved, "ppo", "dqn", "td3"] = "cma_es"
+    """cma_es: the stage evolve makes C as the paper does; open_es, pgpe: by another strategy; ppo:
+    the same C there, by the gradient of what its noisy actions bring; dqn, td3: the stage learn
+    makes it, and its layers are learn's.
     DQN picks from a game's choices, PPO and TD3 give numbers in their ranges."""
     inputs: tuple[Feature, ...] = ("z", "h")
     """What C sees, in this order: z, M's hidden state h, M's cell state c; or [o], the game's own
@@ -50,8 +51,8 @@ class Controller(Section):
         if self.stage == "evolve" and self.inputs == ("f",) and self.encoder != "frozen":
             raise ValueError(f"{self.by} can't find what sees frames: set "
                              "controller.encoder=frozen, or controller.by to dqn or td3")
-        if self.mirror and (self.by != "cma_es" or not self.sees_v):
-            raise ValueError("controller.mirror is for a C that CMA-ES finds and V sees for: set "
+        if self.mirror and (self.by not in EVOLVED or not self.sees_v):
+            raise ValueError("controller.mirror is for a C that is evolved and V sees for: set "
                              "controller.by=cma_es and controller.inputs=[z,h], or "
                              "controller.mirror=false")
         if self.classes is not None and (self.by != "dqn" or self.inputs != ("o",)):
@@ -78,4 +79,4 @@ class Controller(Section):
     @property
     def stage(self) -> Literal["evolve", "learn"]:
         """The stage that makes C."""
-        return "evolve" if self.by in ("cma_es", "ppo") else "learn"
+        return "evolve" if self.by in (*EVOLVED, "ppo") else "learn"

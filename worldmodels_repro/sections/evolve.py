@@ -44,7 +44,11 @@ class Evolve(Section):
     sift_rollouts: Positive = 16
     """Dreams of each candidate that is sifted."""
     sigma: Annotated[float, Field(gt=0)] = 0.1
-    """CMA-ES's first step size."""
+    """The strategy's first step size."""
+    sigma_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """After each generation the step size is multiplied by this, whatever else moves it."""
+    learning_rate: Rate = 0.05
+    """open_es, pgpe: Adam's, of the mean."""
     diagonal: bool = False
     """Adapt variances only (separable CMA-ES): faster at first, blind to correlations."""
     common_tracks: bool = True

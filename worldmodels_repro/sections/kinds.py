@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import core_schema
@@ -37,6 +37,8 @@ GameName = Annotated[str, _OneOf(
     "lunar_lander", "lunar_lander_continuous", "detector", "detector_onward", "detector_random",
     "detector_raw", "detector_joint")]
 Optimizer = Literal["adam", "muon"]
+Evolved = Literal["cma_es", "open_es", "pgpe"]
+EVOLVED: tuple[Evolved, ...] = get_args(Evolved)  # who ask for candidates
 Feature = Literal["z", "h", "c", "o", "f"]
 World = Literal["real", "dream", "forward"]
 WORLDS: dict[str, str] = {"real": "the game", "dream": "M's dream",

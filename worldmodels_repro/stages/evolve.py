@@ -1,6 +1,6 @@
 """Stage 5: C evolves, in the real game or in M's dream (sections 2.4, 3.3 and 4, appendix A.4).
 
-Each generation CMA-ES asks for candidates, all of them drive the same number of episodes, and
+Each generation a strategy asks for candidates, all of them drive the same number of episodes, and
 the mean return is their fitness; or one C drives with noise, and PPO learns from every step. Every
 so often the *mean* (C without noise) drives tracks that training never sees; the best such mean is
 the agent (a single best candidate is mostly luck). After each generation the whole state is on
@@ -19,15 +19,15 @@ import numpy as np
 from worldmodels_repro.config import Config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.evolution.by_cma import CmaSearch
+from worldmodels_repro.evolution.by_strategy import StrategySearch
 from worldmodels_repro.evolution.players import Players, WorldSpec, dream_of
 from worldmodels_repro.evolution.search import Search
-from worldmodels_repro.evolution.strategy import load_spread
+from worldmodels_repro.evolution.strategies import load_spread
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.progress import Progress
 from worldmodels_repro.records import Evaluation
 from worldmodels_repro.run import Run
-from worldmodels_repro.sections import Evolve, World, in_words
+from worldmodels_repro.sections import EVOLVED, Evolve, World, in_words
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import (
     Arrays,
@@ -174,8 +174,8 @@ def _origin(settings: Evolve) -> dict[str, Any]:
 
 def _search(config: Config, body: Body, start: np.ndarray, wide: Spread | None) -> Search:
     seed = episode_seed(config.seed, "models", 5)
-    if config.controller.by == "cma_es":
-        return CmaSearch(start, config.evolve, seed, wide)
+    if config.controller.by in EVOLVED:
+        return StrategySearch(config.controller.by, start, config.evolve, seed, wide)
     # Keras takes seconds to import, and workers and CMA-ES do without it.
     import_keras_quietly()
     from worldmodels_repro.evolution.by_gradient import GradientSearch
@@ -188,7 +188,7 @@ def _search(config: Config, body: Body, start: np.ndarray, wide: Spread | None) 
 def _how_many(config: Config) -> str:
     settings = config.evolve
     return (f"{settings.population} candidates x {settings.rollouts} episodes"
-            if config.controller.by == "cma_es" else f"{config.ppo.episodes} episodes an update")
+            if config.controller.by in EVOLVED else f"{config.ppo.episodes} episodes an update")
 
 
 def _where(settings: Evolve) -> str:

@@ -24,7 +24,7 @@ from worldmodels_repro.data.recorded import recorded
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.evolution.strategy import load_spread
+from worldmodels_repro.evolution.strategies import load_spread
 from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.plugins import is_plugin
 from worldmodels_repro.policies.registry import POLICIES, policy_named, scripted_player

@@ -21,6 +21,7 @@ from worldmodels_repro.models.network import Joint, Network
 from worldmodels_repro.models.vae.ranges import with_ranges
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.records import AgentOrigin
+from worldmodels_repro.sections import EVOLVED
 from worldmodels_repro.storage import load_json, load_npz
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ def network_of(config: Config, features: int) -> Network | None:
     if config.controller.mirror and (game.mirrored is None or not game.ranges):
         raise UserError(f"{game.name} has no mirror image that C could look at: set "
                         "controller.mirror=false")
-    if by == "cma_es":
+    if by in EVOLVED:
         return None
     if by == "dqn" and game.choices is None:
         raise UserError(f"{game.name} has no choices for DQN to pick from: set controller.by=td3")

@@ -1,4 +1,4 @@
-"""The paper's search: CMA-ES asks for candidates and is told how they fared (appendix A.4)."""
+"""The paper's search: a strategy asks for candidates and is told how they fared (appendix A.4)."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ import numpy as np
 
 from worldmodels_repro.evolution.players import Players
 from worldmodels_repro.evolution.search import row
-from worldmodels_repro.evolution.strategy import Strategy
-from worldmodels_repro.sections import Evolve
+from worldmodels_repro.evolution.strategies import STRATEGIES
+from worldmodels_repro.sections import Evolve, Evolved
 from worldmodels_repro.seeds import episode_seed
 from worldmodels_repro.storage import Arrays
 from worldmodels_repro.worlds.agent import Spread
 
 
-class CmaSearch:
+class StrategySearch:
     """A :class:`Search`, in the coordinates in which its first covariance is the identity.
 
     CMA-ES does not mind which coordinates it works in (Hansen 2016, "The CMA Evolution Strategy: A
     Tutorial", section 3), so a search that starts with a covariance is one in others.
 
     Args:
+        by: the strategy.
         start: (n,) the first mean, where ``wide`` is None.
         settings: of the stage.
         seed: of every draw.
         wide: mean and covariance to start with.
     """
 
-    def __init__(self, start: np.ndarray, settings: Evolve, seed: int, wide: Spread | None):
+    def __init__(self, by: Evolved, start: np.ndarray, settings: Evolve, seed: int,
+                 wide: Spread | None):
         self._settings, self._wide = settings, wide
         first, sigma = (start, settings.sigma) if wide is None else (np.zeros(len(start)), 1.0)
-        self.strategy = Strategy(first, sigma, settings.population, seed, settings.diagonal)
+        self.strategy = STRATEGIES[by](first, sigma, settings, seed)
 
     @property
     def mean(self) -> np.ndarray:
@@ -40,7 +42,7 @@ class CmaSearch:
         return self.weights(self.strategy.mean)
 
     def weights(self, places: np.ndarray) -> np.ndarray:
-        """What CMA-ES names (..., n) -> C's weights (..., n)."""
+        """What the strategy names (..., n) -> C's weights (..., n)."""
         return places if self._wide is None else self._wide.candidates(places)
 
     def fitness(self, returns: np.ndarray) -> np.ndarray:
@@ -60,6 +62,7 @@ class CmaSearch:
         fitness = self.fitness(returns)
         sigma = strategy.sigma
         strategy.tell(places, fitness)
+        strategy.shrink(settings.sigma_decay)
         return row(number, fitness, sigma, steps)
 
     def _played(self, players: Players, places: np.ndarray, seed: int, number: int,

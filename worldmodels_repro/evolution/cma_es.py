@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import cma
@@ -19,7 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.storage import Arrays, load_npz
+from worldmodels_repro.storage import Arrays
 from worldmodels_repro.worlds.agent import Spread
 
 # What is no state: options and code, the same in a strategy made anew, and wall-clock timers.
@@ -29,8 +28,8 @@ _SECOND = {"es.mean_old_old"}  # what pycma makes no earlier than at the second 
 _SCALARS = (bool, int, float, str, type(None), np.bool_, np.integer, np.floating)
 
 
-class Strategy:
-    """Ask for a generation of candidates, tell their fitness (higher is better).
+class CmaEs:
+    """A :class:`~worldmodels_repro.evolution.strategies.Strategy`.
 
     Args:
         start: (n,) the first mean.
@@ -83,6 +82,10 @@ class Strategy:
         cost = -np.where(finite, fitness, fitness[finite].min() - 1.0)
         with threadpool_limits(1, "blas"):
             self._cma.tell(list(candidates), list(cost))
+
+    def shrink(self, share: float) -> None:
+        """The step size is multiplied by this."""
+        self._cma.sigma *= share
 
     def state(self) -> Arrays:
         """Every number of the strategy, random state included, between two generations."""
@@ -148,26 +151,8 @@ class Strategy:
                             "the evolve folder to start again") from None
 
 
-def load_spread(run: Path) -> Spread:
-    """Where the search of a run had come to.
-
-    Raises:
-        UserError: the run was kept without it.
-    """
-    path = run / "evolve" / "strategy.npz"
-    if not path.exists():
-        raise UserError(f"{run} was kept without evolve/strategy.npz, so where its search had come "
-                        "to is not known: name a run that you evolved, or do without "
-                        "evolve.start_spread and the candidates of rollouts.policies")
-    state = load_npz(path)
-    if "actor/000" in state:
-        raise UserError(f"PPO found the C of {run}, and has no candidates: ask for the controller "
-                        "in rollouts.policies, with rollouts.agent_noise")
-    return spread(state, str(path))
-
-
 def spread(state: Arrays, source: str) -> Spread:
-    """The distribution that the next candidates are drawn from, of a :meth:`Strategy.state`.
+    """The distribution that the next candidates are drawn from, of a :meth:`CmaEs.state`.
 
     Raises:
         UserError: it is no such state.
