@@ -104,18 +104,23 @@ def test_mpirun_is_for_stages(tmp_path: Path) -> None:
 
 def test_what_agrees_is_linked_and_the_rest_is_not(tmp_path: Path) -> None:
     def made(name: str, *overrides: str) -> Run:
-        return Run(tmp_path / name / "seed-1", load_config(TINY, list(overrides)))
+        return Run(tmp_path / f"kind={name}" / "seed-1", load_config(TINY, list(overrides)))
 
     first = made("a")
     for stage in ("rollouts", "vae", "latents", "memory"):
-        first.folder(stage).mkdir(parents=True)
-    assert share(made("b", "evolve.sigma=0.3"), [first]) == ["rollouts", "vae", "latents", "memory"]
-    assert share(made("c", "memory.units=16"), [first]) == ["rollouts", "vae", "latents"]
-    assert share(made("d", "seed=2"), [first]) == []
+        first.begin(stage)
+        first.finish(stage)
+    first.begin("evolve")  # not done: nobody else's
+    like = made("b", "evaluate.episodes=3")
+    assert share(like, tmp_path) == ["rollouts", "vae", "latents", "memory"]
+    assert not like.folder("evolve").exists()
+    assert share(made("c", "memory.units=16"), tmp_path) == ["rollouts", "vae", "latents"]
+    assert share(made("d", "seed=2"), tmp_path) == []
     own = made("e", "vae.kl_tolerance=0.1")
     own.folder("rollouts").mkdir(parents=True)  # began before: stays its own
-    assert share(own, [first]) == []
-    assert not made("b").folder("evolve").exists()
+    assert share(own, tmp_path) == []
+    # A link is to the run that made it, not to another link.
+    assert made("c").folder("vae").readlink() == Path("../../kind=a/seed-1/vae")
 
 
 def test_an_experiment_makes_once_what_agrees_and_survives_a_copy(tiny_run: Path,
@@ -126,6 +131,11 @@ def test_an_experiment_makes_once_what_agrees_and_survives_a_copy(tiny_run: Path
                      "evolve")
     assert result.returncode == 0, result.stderr
     assert "with the rollouts, vae, latents, memory of another" in result.stdout
+    # A later call knows what earlier ones have made, and no cell of theirs is its own.
+    later = command("all", TINY, "--run", place, "--seeds", 1, "--grid",
+                    "evolve.rollouts=1", "--until", "memory")
+    assert later.returncode == 0, later.stderr
+    assert "rollouts=1/seed-1 (1 of 1), with the rollouts, vae, latents, memory of" in later.stdout
     moved, other = tmp_path / "y", Path("sigma=0.3") / "seed-1"
     shutil.copytree(place, moved, symlinks=True)
     shutil.rmtree(place)

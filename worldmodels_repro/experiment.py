@@ -9,15 +9,15 @@
     logs/<name>/pass-1/                  a config of several passes; pass-2 goes on from pass-1
     logs/<name>/seed-1/pass-1/           ... over several seeds
 
-Stages whose settings agree are made once: in the other runs their folder is a relative link, which
-a copy of the experiment keeps.
+Stages whose settings agree are made once, over all calls that name the folder: in the other runs
+theirs is a relative link, which a copy of the experiment keeps.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 from worldmodels_repro.config import load_config, parse
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.pipeline import STAGES
-from worldmodels_repro.run import Run
+from worldmodels_repro.run import Run, load_run
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,21 @@ def _passes(path: Path, config: str | Path, overrides: list[str]) -> list[Member
     return found
 
 
-def share(run: Run, earlier: Sequence[Run]) -> list[str]:
-    """Link the stages of a run whose settings are those of an earlier one; returns their names.
+def share(run: Run, folder: Path) -> list[str]:
+    """Link the stages of a run whose settings are those of another one; returns their names.
 
     What the run has of its own stays.
+
+    Args:
+        run: one of an experiment.
+        folder: the experiment's, with what earlier calls have made in it.
     """
+    others = [load_run(path) for path in _every(folder) if path != run.path]
     for name, stage in STAGES.items():
         if not (stage.sections or stage.needs) or run.folder(name).exists():
             continue
-        like = next((other for other in earlier if other.folder(name).exists()
+        like = next((other for other in others if other.is_done(name)
+                     and not other.folder(name).is_symlink()
                      and other.settings(name) == run.settings(name)), None)
         if like is not None:
             run.borrow(like, name)
@@ -152,6 +158,15 @@ def _groups(folder: Path) -> dict[str, list[Path]]:
     if not groups and (run := _run_at(folder)) is not None:
         return {str(folder): [run]}
     return groups
+
+
+def _every(folder: Path) -> Iterator[Path]:
+    """Every run of an experiment, each pass by itself."""
+    if (folder / "config.yaml").exists():
+        yield folder
+    for pattern in ("seed-*", "pass-*", "*=*"):
+        for place in sorted(folder.glob(pattern), key=_order):
+            yield from _every(place)
 
 
 def _run_at(folder: Path) -> Path | None:

@@ -88,7 +88,7 @@ def _experiment(commands: Commands, stages: list[Stage], folder: Path, config: s
     found = members(folder, config, overrides, seeds, grid)
     for number, member in enumerate(found):
         path = member.run.path
-        shared = share(member.run, [earlier.run for earlier in found[:number]])
+        shared = share(member.run, folder)
         print(f"experiment: {path} ({number + 1} of {len(found)})"
               + (f", with the {', '.join(shared)} of another" if shared else ""), flush=True)
         words = ["--config", config, "--run", str(path), *_settings(member.overrides)]
