@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from xml.etree import ElementTree
@@ -273,3 +274,15 @@ def test_the_comparison_is_drawn_and_told_as_json(tmp_path: Path,
     assert figure.with_suffix(".png").stat().st_size > 5000
     assert main(["compare", str(tmp_path / "a"), str(other), "--figure", str(figure)]) == 0
     assert figure.with_suffix(".svg").read_bytes() == drawn
+
+
+def test_every_study_is_one_that_can_be_made() -> None:
+    script = (Path(__file__).parents[1] / "scripts" / "studies.sh").read_text()
+    questions = dict(re.findall(r'^    \[(\w+)\]="(.+)"$', script, re.MULTILINE))
+    order = re.search(r"^order=\(([^)]+)\)", script, re.MULTILINE)
+    assert order is not None and order[1].split() == list(questions)
+    base = load_config("studies")
+    for axes in questions.values():
+        cells = members(Path("x"), "studies", [], [1], re.split(r" (?=[a-z]+\.)", axes))
+        assert cells and all(cell.run.config != base for cell in cells)
+        assert all(cell.run.config.evolve.budget == 1_000_000 for cell in cells)
