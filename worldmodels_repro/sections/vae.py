@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from worldmodels_repro.sections.kinds import MORE, Optimizer, Positive, Rate, Section, Share
 
@@ -16,8 +16,8 @@ class Vae(Section):
     """Latent dimensions."""
     layers: str = "paper"
     """The table of V's layers: the paper's, or your own Layers at path/to/file.py:NAME."""
-    epochs: Positive = Field(default=10, json_schema_extra=MORE)
-    """Passes over the training frames."""
+    epochs: Annotated[int, Field(ge=0)] = Field(default=10, json_schema_extra=MORE)
+    """Passes over the training frames (0: V is that of vae.start, as it is)."""
     frames_per_epoch: Positive | None = None
     """Stop an epoch after so many frames (None: all of them)."""
     batch: Positive = 100
@@ -51,3 +51,10 @@ class Vae(Section):
     """Memory of the shuffle pool that frames are drawn from, in MiB."""
     start: str | None = None
     """A run folder whose V to start from (None: from scratch)."""
+
+    @model_validator(mode="after")
+    def _some_v_there_is(self) -> Vae:
+        if self.epochs == 0 and self.start is None:
+            raise ValueError("vae.epochs=0 leaves V as another run has it: set vae.start to that "
+                             "run, or vae.epochs to 1 or more")
+        return self

@@ -23,8 +23,8 @@ from worldmodels_repro.models.encoding import Encoding
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.pool import Pool
 from worldmodels_repro.progress import Progress
-from worldmodels_repro.run import MIRRORED, Run
-from worldmodels_repro.storage import Arrays, load_npz, save_npz
+from worldmodels_repro.run import MIRRORED, Run, load_run
+from worldmodels_repro.storage import Arrays, link_or_copy, load_npz, save_npz
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +50,7 @@ def run(stage_run: Run) -> None:
     episodes = kept_episodes(rollouts)
     if stage_run.config.skip_bad_files:
         episodes = list(episode_lengths(rollouts, episodes, FRAMES, skip_bad=True))
+    _take_over(stage_run, folder)
     vision = load_vision(stage_run.path, stage_run.config.vae.layers).only_encoder()
     job = Job(rollouts=rollouts, latents=folder, vision=vision,
               mirror=stage_run.config.vae.mirror)
@@ -61,6 +62,20 @@ def run(stage_run: Run) -> None:
             stage_run.checkpoint("latents", every=MIRRORED)
             progress.add()
     stage_run.finish("latents", episodes=len(episodes))
+
+
+def _take_over(stage_run: Run, folder: Path) -> None:
+    """Latents of the episodes that were kept, where V is still that which made them."""
+    config = stage_run.config
+    if config.vae.epochs or config.vae.start != config.rollouts.keep:
+        return
+    other = load_run(Path(str(config.vae.start)))
+    if not other.is_done("latents") or other.config.vae.mirror != config.vae.mirror:
+        return
+    for name in kept_episodes(other.folder("rollouts")):
+        theirs = episode_file(other.folder("latents"), name)
+        if theirs.exists() and not episode_file(folder, name).exists():
+            link_or_copy(theirs, episode_file(folder, name))
 
 
 def _is_whole(path: Path) -> bool:

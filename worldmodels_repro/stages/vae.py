@@ -27,12 +27,13 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.vae.layers import layers_named
 from worldmodels_repro.models.vae.ranges import measure_ranges
 from worldmodels_repro.models.vae.vision import load_vision
+from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.progress import Progress
-from worldmodels_repro.run import Run
+from worldmodels_repro.run import Run, load_marker
 from worldmodels_repro.sections import Vae
 from worldmodels_repro.seeds import episode_seed, generator
 from worldmodels_repro.statistics import Means
-from worldmodels_repro.storage import Arrays, save_npz
+from worldmodels_repro.storage import Arrays, link_or_copy, needed, save_npz
 from worldmodels_repro.training.quiet import import_keras_quietly
 from worldmodels_repro.training.rates import cooled
 
@@ -47,6 +48,9 @@ def run(stage_run: Run) -> None:
     layers = layers_named(settings.layers)
     folder = stage_run.begin("vae")
     if folder is None:
+        return
+    if settings.epochs == 0:
+        _take_over(stage_run, Path(str(settings.start)), folder)
         return
     rollouts = stage_run.folder("rollouts")
     lengths = episode_lengths(rollouts, kept_episodes(rollouts), FRAMES,
@@ -75,6 +79,22 @@ def run(stage_run: Run) -> None:
                      training_episodes=len(training), held_out_episodes=held_out,
                      training_frames=there_are,
                      best_val_loss=min(row["val_loss"] for row in history))
+
+
+def _take_over(stage_run: Run, other: Path, folder: Path) -> None:
+    """V of another run, as it is.
+
+    Raises:
+        UserError: there is none, or it has another size.
+    """
+    theirs, settings = STAGES["vae"].folder(other), stage_run.config.vae
+    facts = load_marker(theirs).get("facts", {})
+    size = load_vision(other, settings.layers).size
+    if size != settings.z:
+        raise UserError(f"V of {other} has {size} latent dimensions: set vae.z={size}")
+    for name in STAGES["vae"].writes:
+        link_or_copy(needed(theirs / name, "vae"), folder / name)
+    stage_run.finish("vae", **facts)
 
 
 class Frames:
