@@ -21,7 +21,9 @@ from worldmodels_repro.data.episodes import (
 )
 from worldmodels_repro.data.sequences import Batch, Sequences
 from worldmodels_repro.envs.registry import game_named
+from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
 from worldmodels_repro.models.mdn_rnn.imagination import kept
+from worldmodels_repro.models.mdn_rnn.states import states_along
 from worldmodels_repro.run import Run
 from worldmodels_repro.sections import Memory
 from worldmodels_repro.seeds import episode_seed, generator
@@ -68,6 +70,10 @@ def run(stage_run: Run) -> None:
     start_from(memory, "memory", settings.start)
     history = fit(stage_run, "memory", memory, Windows(settings, sequences, validation, seed),
                   f"{len(training)} episodes, {len(held_out)} held out")
+    whole = load_mdn_rnn(stage_run.path, settings, config.vae.z, game.actions)
+    save_npz(folder / "states.npz",
+             {name: array.astype(np.float16) for name, array in states_along(
+                 whole, [read[name] for name in training], generator(seed, 3)).items()})
     best_row = min(history, key=lambda row: row["val_loss"])
     stage_run.finish("memory", parameters=memory.count_params(), precision=settings.precision,
                      training_episodes=len(training), held_out_episodes=held_out,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ class Dream:
             M's probability; None: they end where its logit is above 0.
         dropout: each dream does without this share of M, the same one to its end.
         spread: each dream's temperature is uniform within this share of ``temperature``.
+        states: ``h`` and ``c``, (E, units) each, M's state where ``starts`` are in the midst of
+            episodes; None where they are first frames.
     """
 
     game: str
@@ -51,6 +53,7 @@ class Dream:
     ending_weight: float | None = None
     dropout: float = 0.0
     spread: float = 0.0
+    states: Arrays | None = None
 
     def told(self) -> Callable[[np.ndarray], np.ndarray]:
         """What M is told of actions."""
@@ -84,6 +87,22 @@ def load_dream(run: Path, config: Config, temperature: float | None = None) -> D
                  precision=evolve.precision, taken_actions=settings.taken_actions,
                  ending_weight=settings.done_weight if evolve.drawn_endings else None,
                  dropout=evolve.dropout, spread=evolve.temperature_spread)
+
+
+def anywhere(dream: Dream, run: Path) -> Dream:
+    """The dream, but starting in the midst of episodes, as M's training has kept them.
+
+    Raises:
+        UserError: it has not.
+    """
+    path = run / "memory" / "states.npz"
+    if not path.exists():
+        raise UserError(f"{path} is missing (the stage 'memory' writes it): train M anew, or set "
+                        "evolve.anywhere=false")
+    there = {name: array.astype(np.float32)
+             for name, array in load_npz(path, ("mu", "logvar", "h", "c")).items()}
+    return replace(dream, starts={name: there[name] for name in ("mu", "logvar")},
+                   states={name: there[name] for name in ("h", "c")})
 
 
 def load_starts(run: Path) -> Arrays:
@@ -126,7 +145,7 @@ class DreamWorld:
 
     def __init__(self, dream: Dream, slots: int):
         self.slots = slots
-        self._game, self._starts = game_named(dream.game), dream.starts
+        self._game, self._starts, self._states = game_named(dream.game), dream.starts, dream.states
         self._told = dream.told()
         z = dream.memory.sizes["z"]
         self._mind = dream.memory.dream(slots, dream.temperature, dream.precision, dream.dropout,
@@ -154,7 +173,10 @@ class DreamWorld:
         start = int(rng.integers(len(self._starts["mu"])))
         mu, logvar = self._starts["mu"][start], self._starts["logvar"][start]
         noise = rng.standard_normal(mu.shape, np.float32)
-        self._mind.wake(int(self._row_of[slot]), mu + np.exp(0.5 * logvar) * noise, rng)
+        row, z = int(self._row_of[slot]), mu + np.exp(0.5 * logvar) * noise
+        self._mind.wake(row, z, rng)
+        if self._states is not None:
+            self._mind.resume(row, z, {name: state[start] for name, state in self._states.items()})
         self.age[slot] = 0
 
     def resume(self, slot: int, seed: int, z: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
