@@ -27,6 +27,7 @@ from worldmodels_repro.config import load_config, parse
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.pipeline import STAGES
 from worldmodels_repro.run import Run, load_run
+from worldmodels_repro.sections.kinds import DRIVEN
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _passes(path: Path, config: str | Path, overrides: list[str]) -> list[Member
         if number > 1:
             starts = {"rollouts.keep": before, "vae.start": before, "memory.start": before,
                       "evolve.start": before}
-            if {"controller", "candidates"} & set(own.get("rollouts.policies", ())):
+            if set(DRIVEN) & set(own.get("rollouts.policies", ())):
                 starts["rollouts.agent"] = before
             own = {key: str(value) for key, value in starts.items()} | own
         words = [*(f"{key}={json.dumps(value)}" for key, value in own.items()), *overrides,

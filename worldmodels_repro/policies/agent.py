@@ -99,14 +99,58 @@ class SeeingAgent:
         for slot in live:
             self._rngs[slot].standard_normal(dtype=np.float32, out=self._noise[slot])
         actions = self._controllers.act(self._senses.see(observations, self._noise, live))
+        self._disturb(actions, live)
+        self._senses.remember(actions)
+        return actions
+
+    def _disturb(self, actions: np.ndarray, live: np.ndarray) -> None:
+        """Noise on the actions (B, A) of the slots that are live, in place."""
         for slot in live[self._scales[live] > 0]:
             self._drift[slot] = 0.95 * self._drift[slot] + (
                 self._scales[slot] * np.sqrt(1 - 0.95**2)
                 * self._rngs[slot].standard_normal(actions.shape[1]))
             noisy = np.clip(actions[slot] + self._drift[slot], self._game.low, self._game.high)
             actions[slot] = noisy.astype(np.float32)
-        self._senses.remember(actions)
-        return actions
+
+
+class Interrupted(SeeingAgent):
+    """An agent whose driving is interrupted: some of its numbers are uniform, and held for a while.
+
+    What an agent does tells what it sees: an M that has only met drivers who turn left where the
+    road does takes a turn to the left for a bend, and dreams of one. Interruptions tell what an
+    action does, whatever lies ahead.
+
+    Args:
+        agent: V, M and C.
+        held: the fewest and the most steps that an interruption lasts; then the agent drives for up
+            to twice the most.
+    """
+
+    def __init__(self, agent: Agent, held: tuple[int, int]):
+        super().__init__(agent)
+        self._held, self._left = held, 0
+        self._taken = np.zeros(self._game.actions, bool)  # which numbers are not the agent's
+        self._action = self._game.low.astype(np.float32)
+
+    def reset(self, slot: int, seed: int, episode: int) -> None:
+        """An episode begins; the agent drives at first."""
+        super().reset(slot, seed, episode)
+        self._drives(self._rngs[slot])
+
+    def _drives(self, rng: np.random.Generator) -> None:
+        self._taken[:], self._left = False, int(rng.integers(1, 2 * self._held[1] + 1))
+
+    def _disturb(self, actions: np.ndarray, live: np.ndarray) -> None:
+        rng = self._rngs[0]
+        if self._left == 0 and self._taken.any():
+            self._drives(rng)
+        elif self._left == 0:
+            self._left = int(rng.integers(self._held[0], self._held[1] + 1))
+            self._taken[:] = rng.random(len(self._taken)) < 0.5
+            self._taken[rng.integers(len(self._taken))] = True
+            self._action = rng.uniform(self._game.low, self._game.high).astype(np.float32)
+        self._left -= 1
+        actions[0, self._taken] = self._action[self._taken]
 
 
 class StackingAgent:

@@ -13,7 +13,7 @@ import numpy as np
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.plugins import is_plugin, load
-from worldmodels_repro.policies.agent import SeeingAgent
+from worldmodels_repro.policies.agent import Interrupted, SeeingAgent
 from worldmodels_repro.policies.policy import EachEpisode, Player
 from worldmodels_repro.policies.random import Brownian, Held, RandomNetwork
 from worldmodels_repro.sections import Rollouts
@@ -43,6 +43,10 @@ def _controller(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
 
 def _candidates(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
     return SeeingAgent(_with_a_v(agent))
+
+
+def _interrupted(game: Game, settings: Rollouts, agent: Agent | None) -> Policy:
+    return Interrupted(replace(_with_a_v(agent), spread=None), settings.held_steps)
 
 
 def _with_a_v(agent: Agent | None) -> Agent:
@@ -85,7 +89,7 @@ def by_rule_or_held(game: Game, settings: Rollouts) -> tuple[Policy, str]:
 POLICIES: dict[str, MakePolicy] = {
     "network": _network, "brownian": _brownian, "held": _held, "controller": _controller,
     "candidates": _candidates,
-    "scripted": _scripted,
+    "scripted": _scripted, "interrupted": _interrupted,
 }
 
 

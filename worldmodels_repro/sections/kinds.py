@@ -30,8 +30,8 @@ class _OneOf:
                                             {"pattern": r"\.py:[A-Za-z_]\w*$"}]}
 
 
-Policy = Annotated[str, _OneOf("network", "brownian", "held", "controller", "candidates",
-                               "scripted")]
+DRIVEN = ("controller", "candidates", "interrupted")  # policies that an agent has a part in
+Policy = Annotated[str, _OneOf("network", "brownian", "held", "scripted", *DRIVEN)]
 GameName = Annotated[str, _OneOf(
     "car_racing", "take_cover", "pong", "cube_crash", "cart_pole", "acrobot", "pendulum",
     "lunar_lander", "lunar_lander_continuous", "detector", "detector_onward", "detector_random",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from worldmodels_repro.sections.kinds import MORE, Chance, Policy, Positive, Rate, Section
+from worldmodels_repro.sections.kinds import DRIVEN, MORE, Chance, Policy, Positive, Rate, Section
 
 
 class Rollouts(Section):
@@ -31,12 +31,14 @@ class Rollouts(Section):
     patience: Annotated[int, Field(ge=0)] = 0
     """End an episode after so many steps in a row without a gain; 0 never does."""
     held_steps: tuple[Positive, Positive] = (1, 10)
-    """held: each uniform action lasts a uniform number of steps in this range."""
+    """held: each uniform action lasts a uniform number of steps in this range. interrupted: so do
+    uniform numbers in place of some of the agent's, which then drives for up to twice the most."""
     brownian_dt: Rate = 0.02
     """brownian: a += sqrt(dt) N(0, 1), clipped to the action space."""
     agent: str | Annotated[list[str], Field(min_length=1)] | None = None
-    """controller, candidates: the run folder whose V, M and C drive; of several, an episode each in
-    turn. For candidates each episode's C is a draw from where that run's CMA-ES had come to."""
+    """controller, candidates, interrupted: the run folder whose V, M and C drive; of several, an
+    episode each in turn. For candidates each episode's C is a draw from where that run's CMA-ES had
+    come to."""
     agent_noise: Annotated[float, Field(ge=0, le=2)] = 0.0
     """controller: noise on the agent's actions, an Ornstein-Uhlenbeck walk; each episode's standard
     deviation is uniform from 0 to this."""
@@ -46,7 +48,7 @@ class Rollouts(Section):
 
     @model_validator(mode="after")
     def _agent_is_named(self) -> Rollouts:
-        driven = [name for name in ("controller", "candidates") if self.policies.get(name)]
+        driven = [name for name in DRIVEN if self.policies.get(name)]
         if driven and self.agent is None:
             raise ValueError(f"rollouts.policies asks for the {driven[0]}: name the run folder "
                              "that holds it with rollouts.agent, e.g. --set "
@@ -56,7 +58,7 @@ class Rollouts(Section):
     @model_validator(mode="after")
     def _settings_mean_something(self) -> Rollouts:
         asked = {name for name, episodes in self.policies.items() if episodes}
-        if self.agent and not asked & {"controller", "candidates"}:
+        if self.agent and not asked & set(DRIVEN):
             raise ValueError("rollouts.agent does nothing without the controller's or candidates' "
                              "episodes: ask for some in rollouts.policies, or set "
                              "rollouts.agent=null")
