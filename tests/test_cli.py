@@ -157,7 +157,7 @@ def test_every_setting_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
             assert told[name].startswith("    "), name
     assert main(["settings", "evolve.sigma"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "evolve.sigma = 0.1  (number > 0)", "    CMA-ES's first step size."]
+        "evolve.sigma = 0.1  (number > 0)", "    The strategy's first step size."]
 
 
 def test_the_schema_is_that_of_configs(capsys: pytest.CaptureFixture[str]) -> None:

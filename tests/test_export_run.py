@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from worldmodels_repro.cli import main
+from worldmodels_repro.config import load_config
 from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.storage import save_npz
 
@@ -21,7 +22,8 @@ def whole(tmp_path: Path) -> Path:
     """A run as training leaves it: of ``logs/doom``, with what stages go on from."""
     run = shutil.copytree(DOOM, tmp_path / "whole")
     for left in ("rollouts/held-000000.npz", "latents/held-000000.npz", "memory/training.npz",
-                 "evolve/strategy.npz", "vae/reconstructions/epoch-001.png", "run.log"):
+                 "memory/states.npz", "evolve/strategy.npz", "vae/reconstructions/epoch-001.png",
+                 "run.log"):
         (run / left).parent.mkdir(exist_ok=True)
         (run / left).write_bytes(b"large")
     return run
@@ -40,7 +42,10 @@ def test_what_can_be_made_again_is_left_out(whole: Path, tmp_path: Path) -> None
     assert _export(whole, tmp_path / "out") == 0
     there, committed = _contents(tmp_path / "out"), _contents(DOOM)
     assert there.keys() == committed.keys()
-    assert {name for name in there if there[name] != committed[name]} <= {"vae/weights.npz"}
+    # Settings that came later stand in the config, with their defaults.
+    changed = {name for name in there if there[name] != committed[name]}
+    assert changed <= {"vae/weights.npz", "config.yaml"}
+    assert load_config(tmp_path / "out" / "config.yaml") == load_config(DOOM / "config.yaml")
 
 
 def test_v_decides_as_before_and_draws_nearly_so(whole: Path, tmp_path: Path) -> None:
