@@ -15,7 +15,7 @@ from conftest import TINY, command, generations, refused
 from worldmodels_repro.cli import main
 from worldmodels_repro.config import load_config
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.experiment import members, runs_in, seeds_of, share
+from worldmodels_repro.experiment import every, members, runs_in, seeds_of, share
 from worldmodels_repro.report.comparison import comparison, text
 from worldmodels_repro.run import Run
 from worldmodels_repro.statistics import improvement, interquartile_mean, resampled
@@ -107,19 +107,22 @@ def test_what_agrees_is_linked_and_the_rest_is_not(tmp_path: Path) -> None:
     def made(name: str, *overrides: str) -> Run:
         return Run(tmp_path / f"kind={name}" / "seed-1", load_config(TINY, list(overrides)))
 
+    def shared(run: Run) -> list[str]:
+        return share(run, list(every(tmp_path)))
+
     first = made("a")
     for stage in ("rollouts", "vae", "latents", "memory"):
         first.begin(stage)
         first.finish(stage)
     first.begin("evolve")  # not done: nobody else's
     like = made("b", "evaluate.episodes=3")
-    assert share(like, tmp_path) == ["rollouts", "vae", "latents", "memory"]
+    assert shared(like) == ["rollouts", "vae", "latents", "memory"]
     assert not like.folder("evolve").exists()
-    assert share(made("c", "memory.units=16"), tmp_path) == ["rollouts", "vae", "latents"]
-    assert share(made("d", "seed=2"), tmp_path) == []
+    assert shared(made("c", "memory.units=16")) == ["rollouts", "vae", "latents"]
+    assert shared(made("d", "seed=2")) == []
     own = made("e", "vae.kl_tolerance=0.1")
     own.folder("rollouts").mkdir(parents=True)  # began before: stays its own
-    assert share(own, tmp_path) == []
+    assert shared(own) == []
     # A link is to the run that made it, not to another link.
     assert made("c").folder("vae").readlink() == Path("../../kind=a/seed-1/vae")
 

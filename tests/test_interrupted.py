@@ -6,6 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import pytest
 from conftest import TINY, refused
 from conftest import command as typed
 
@@ -18,21 +19,30 @@ from worldmodels_repro.worlds.frames import FramesWorld
 AGENT = Path(__file__).parents[1] / "logs" / "carracing"
 
 
-def test_some_numbers_are_uniform_and_held_and_the_rest_the_agents() -> None:
+def test_some_numbers_are_uniform_and_held_and_the_rest_the_agents(
+        monkeypatch: pytest.MonkeyPatch) -> None:
     policy = Interrupted(load_agent(AGENT), (5, 12))
     own: list[np.ndarray] = []
     taken: list[tuple[bool, ...]] = []
     done: list[np.ndarray] = []
     told: list[np.ndarray] = []
     drive, remember = policy._controllers.act, policy._senses.remember
-    policy._controllers.act = lambda seen: own.append(drive(seen)) or own[-1].copy()  # type: ignore
-    policy._senses.remember = lambda acted: told.append(acted.copy()) or remember(acted)  # type: ignore
+
+    def driven(seen: np.ndarray) -> np.ndarray:
+        own.append(drive(seen))
+        return own[-1].copy()
+
+    def remembered(actions: np.ndarray) -> None:
+        told.append(actions.copy())
+        remember(actions)
 
     def watch(seen: np.ndarray, actions: np.ndarray, rewards: np.ndarray,
               dones: np.ndarray) -> None:
         taken.append(tuple(policy._taken.tolist()))
         done.append(actions[0].copy())
 
+    monkeypatch.setattr(policy._controllers, "act", driven)
+    monkeypatch.setattr(policy._senses, "remember", remembered)
     play(FramesWorld(game_named("car_racing"), 1, "fast"), policy, [3], 500, watch=watch)
     np.testing.assert_array_equal(np.stack(done), np.concatenate(told))  # M is told what was done
     first, runs = 0, [(mask, len(list(steps))) for mask, steps in groupby(taken)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,9 +12,11 @@ from worldmodels_repro.config import load_config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.by_strategy import StrategySearch
 from worldmodels_repro.evolution.cma_es import CmaEs
+from worldmodels_repro.evolution.players import Players
 from worldmodels_repro.evolution.strategies import STRATEGIES, Strategy, load_spread
-from worldmodels_repro.sections import EVOLVED, Evolve, Evolved
+from worldmodels_repro.sections import CLIMBING, EVOLVED, Evolve, Evolved
 from worldmodels_repro.storage import load_npz, save_npz
+from worldmodels_repro.worlds.episodes import Played
 
 
 def _evolve(strategy: Strategy, generations: int) -> np.ndarray:
@@ -26,9 +28,6 @@ def _evolve(strategy: Strategy, generations: int) -> np.ndarray:
 
 def _climber(by: Evolved, n: int, population: int, seed: int, **settings: Any) -> Strategy:
     return STRATEGIES[by](np.zeros(n), 0.1, Evolve(population=population, **settings), seed)
-
-
-CLIMBING: list[Evolved] = ["open_es", "pgpe"]
 
 
 @pytest.mark.parametrize("by", CLIMBING)
@@ -81,12 +80,23 @@ def test_a_climbers_first_step_is_that_of_its_formula() -> None:
 
 @pytest.mark.parametrize("by", EVOLVED)
 def test_the_step_size_decays_as_asked(by: Evolved) -> None:
-    settings = Evolve(population=8, sigma=0.3, sigma_decay=0.5)
-    search = StrategySearch(by, np.zeros(4), settings, 3, None)
-    search.strategy.shrink(0.5)
-    assert search.strategy.sigma == pytest.approx(0.15)
-    assert np.std(np.concatenate([search.strategy.ask() for _ in range(500)])) == pytest.approx(
-        0.15, rel=0.05)
+    class Even:
+        """Players to whom all candidates are alike but for the order that they come in."""
+
+        def play(self, controllers: np.ndarray, driver: np.ndarray, seeds: list[int],
+                 max_steps: int, patience: int) -> Played:
+            return Played(driver.astype(float), np.ones(len(seeds), int))
+
+    sigmas = []
+    for decay in (1.0, 0.5):
+        settings = Evolve(population=8, rollouts=2, sigma=0.3, sigma_decay=decay)
+        search = StrategySearch(by, np.zeros(4), settings, 3, None)
+        row = search.generation(cast(Players, Even()), None, 1, 1)
+        assert row["sigma"] == pytest.approx(0.3)
+        sigmas.append(search.strategy.sigma)
+    assert sigmas[1] == pytest.approx(sigmas[0] / 2)
+    asked = np.concatenate([search.strategy.ask() for _ in range(500)])
+    assert np.std(asked - search.strategy.mean) == pytest.approx(sigmas[1], rel=0.05)
 
 
 @pytest.mark.parametrize("by", CLIMBING)

@@ -18,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 from worldmodels_repro.errors import UserError, did_you_mean, first_line
 from worldmodels_repro.presets import find_config
 from worldmodels_repro.sections import (
+    CLIMBING,
     SPEED,
     Classify,
     Controller,
@@ -140,13 +141,12 @@ class Config(Section):
         if by == "ppo" and (evolve.sift > 1 or evolve.start_spread or evolve.worst < 1):
             raise ValueError("evolve.sift, evolve.start_spread and evolve.worst are of CMA-ES's "
                              "candidates: leave them out, or set controller.by=cma_es")
-        if by in ("open_es", "pgpe") and (evolve.sift > 1 or evolve.diagonal
-                                          or evolve.population % 2):
+        if by in CLIMBING and (evolve.sift > 1 or evolve.diagonal or evolve.population % 2):
             raise ValueError(f"{by} draws candidates in pairs, none of which can be sifted out: "
                              "set an even evolve.population, evolve.sift=1 and "
                              "evolve.diagonal=false, or controller.by=cma_es")
         rate = type(evolve).model_fields["learning_rate"].default
-        if by not in ("open_es", "pgpe") and evolve.learning_rate != rate:
+        if by not in CLIMBING and evolve.learning_rate != rate:
             raise ValueError("evolve.learning_rate is open_es's and pgpe's: set controller.by to "
                              f"one of them, or evolve.learning_rate={rate}")
         if by == "td3" and (learn.dueling or learn.softmax is not None):

@@ -95,22 +95,18 @@ def _passes(path: Path, config: str | Path, overrides: list[str]) -> list[Member
     return found
 
 
-def share(run: Run, folder: Path) -> list[str]:
+def share(run: Run, others: Sequence[Run]) -> list[str]:
     """Link the stages of a run whose settings are those of another one; returns their names.
 
     What the run has of its own stays.
-
-    Args:
-        run: one of an experiment.
-        folder: the experiment's, with what earlier calls have made in it.
     """
-    others = [load_run(path) for path in _every(folder) if path != run.path]
     for name, stage in STAGES.items():
         if not (stage.sections or stage.needs) or run.folder(name).exists():
             continue
-        like = next((other for other in others if other.is_done(name)
-                     and not other.folder(name).is_symlink()
-                     and other.settings(name) == run.settings(name)), None)
+        settings = run.settings(name)
+        like = next((other for other in others
+                     if other.path != run.path and other.settings(name) == settings
+                     and not other.folder(name).is_symlink() and other.is_done(name)), None)
         if like is not None:
             run.borrow(like, name)
     return [name for name in STAGES if run.folder(name).is_symlink()]
@@ -161,13 +157,13 @@ def _groups(folder: Path) -> dict[str, list[Path]]:
     return groups
 
 
-def _every(folder: Path) -> Iterator[Path]:
-    """Every run of an experiment, each pass by itself."""
+def every(folder: Path) -> Iterator[Run]:
+    """Every run that there is of an experiment, each pass by itself."""
     if (folder / "config.yaml").exists():
-        yield folder
+        yield load_run(folder)
     for pattern in ("seed-*", "pass-*", "*=*"):
         for place in sorted(folder.glob(pattern), key=_order):
-            yield from _every(place)
+            yield from every(place)
 
 
 def _run_at(folder: Path) -> Path | None:

@@ -6,6 +6,7 @@ from worldmodels_repro.sections.evaluate import Evaluate
 from worldmodels_repro.sections.evolve import Evolve, Ppo
 from worldmodels_repro.sections.forward import Forward
 from worldmodels_repro.sections.kinds import (
+    CLIMBING,
     EVOLVED,
     SPEED,
     WORLDS,
@@ -23,7 +24,7 @@ from worldmodels_repro.sections.rollouts import Rollouts
 from worldmodels_repro.sections.vae import Vae
 
 __all__ = [
-    "EVOLVED", "SPEED", "WORLDS", "Classify", "Controller", "Evaluate", "Evolve", "Evolved",
-    "Forward", "Frames", "GameName", "Learn", "Memory", "Ppo", "Pretrain", "Rollouts",
+    "CLIMBING", "EVOLVED", "SPEED", "WORLDS", "Classify", "Controller", "Evaluate", "Evolve",
+    "Evolved", "Forward", "Frames", "GameName", "Learn", "Memory", "Ppo", "Pretrain", "Rollouts",
     "Section", "TrackerName", "Vae", "World", "in_words",
 ]

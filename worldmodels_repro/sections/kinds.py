@@ -39,6 +39,7 @@ GameName = Annotated[str, _OneOf(
 Optimizer = Literal["adam", "muon"]
 Evolved = Literal["cma_es", "open_es", "pgpe"]
 EVOLVED: tuple[Evolved, ...] = get_args(Evolved)  # who ask for candidates
+CLIMBING: tuple[Evolved, ...] = ("open_es", "pgpe")  # ... in pairs, and go up a gradient
 Feature = Literal["z", "h", "c", "o", "f"]
 World = Literal["real", "dream", "forward"]
 WORLDS: dict[str, str] = {"real": "the game", "dream": "M's dream",

@@ -18,7 +18,7 @@ from types import FrameType
 
 from worldmodels_repro.config import load_config
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.experiment import members, runs_in, seeds_of, share
+from worldmodels_repro.experiment import every, members, runs_in, seeds_of, share
 from worldmodels_repro.pipeline import STAGES, Stage
 from worldmodels_repro.pool import ranks
 from worldmodels_repro.run import stages_of
@@ -86,9 +86,10 @@ def _experiment(commands: Commands, stages: list[Stage], folder: Path, config: s
                 remote: str | None, overrides: list[str], seeds: list[int] | None,
                 grid: list[str]) -> int:
     found = members(folder, config, overrides, seeds, grid)
+    made = list(every(folder))  # by earlier calls
     for number, member in enumerate(found):
         path = member.run.path
-        shared = share(member.run, folder)
+        shared = share(member.run, [*made, *(earlier.run for earlier in found[:number])])
         print(f"experiment: {path} ({number + 1} of {len(found)})"
               + (f", with the {', '.join(shared)} of another" if shared else ""), flush=True)
         words = ["--config", config, "--run", str(path), *_settings(member.overrides)]
