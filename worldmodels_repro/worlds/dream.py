@@ -14,6 +14,8 @@ from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import ForwardModel, Precision
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
+from worldmodels_repro.models.overheard import Overheard
+from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.seeds import generator
 from worldmodels_repro.storage import Arrays, load_npz
 
@@ -65,13 +67,15 @@ class Dream:
         return sum(self.memory.sizes[name] for name in self.inputs)
 
 
-def load_dream(run: Path, config: Config, temperature: float | None = None) -> Dream:
-    """The dream of a run folder's M.
+def load_dream(run: Path, config: Config, temperature: float | None = None,
+               own: bool = False) -> Dream:
+    """The dream that C of a run folder learns in: of its M, or of ``evolve.dreamers``.
 
     Args:
         run: the folder.
         config: the run's.
         temperature: in place of ``evolve.temperature``.
+        own: of its M, whoever else may dream.
 
     Raises:
         UserError: a file is missing or does not fit.
@@ -81,12 +85,42 @@ def load_dream(run: Path, config: Config, temperature: float | None = None) -> D
                         "mirror")
     starts = load_starts(run)
     settings, evolve = config.memory, config.evolve
-    memory = load_mdn_rnn(run, settings, starts["mu"].shape[1], game_named(config.game).actions)
+    memory: ForwardModel = load_mdn_rnn(run, settings, starts["mu"].shape[1],
+                                        game_named(config.game).actions)
+    if evolve.dreamers and not own:
+        memory = Overheard(own=memory, dreamers=tuple(
+            _dreamer(Path(name), run, config) for name in evolve.dreamers))
     return Dream(game=config.game, memory=memory, starts=starts, inputs=config.controller.inputs,
                  temperature=evolve.temperature if temperature is None else temperature,
                  precision=evolve.precision, taken_actions=settings.taken_actions,
                  ending_weight=settings.done_weight if evolve.drawn_endings else None,
                  dropout=evolve.dropout, spread=evolve.temperature_spread)
+
+
+def _dreamer(other: Path, run: Path, config: Config) -> ForwardModel:
+    """M of another run that knows the same V.
+
+    Raises:
+        UserError: it does not, or was told other things.
+    """
+    from worldmodels_repro.config import load_config
+
+    path = other / "config.yaml"
+    if not path.exists():
+        raise UserError(f"evolve.dreamers: {other} is no run folder (it has no config.yaml)")
+    theirs = load_config(path)
+    told = ("done", "done_weight", "reward", "taken_actions")
+    if theirs.game != config.game or any(
+            getattr(theirs.memory, name) != getattr(config.memory, name) for name in told):
+        raise UserError(f"evolve.dreamers: M of {other} has another game, or other ones of "
+                        + ", ".join(f"memory.{name}" for name in told)
+                        + f", than that of {run}: leave it out")
+    seen, known = (load_weights(folder / "vae" / "weights.npz") for folder in (other, run))
+    if any(not np.array_equal(array, known.get(name)) for name, array in seen.items()
+           if name.startswith("encoder/")):
+        raise UserError(f"evolve.dreamers: V of {other} is not that of {run}: give it "
+                        f"--set vae.start={run} vae.epochs=0, and train its M again")
+    return load_mdn_rnn(other, theirs.memory, config.vae.z, game_named(config.game).actions)
 
 
 def anywhere(dream: Dream, run: Path) -> Dream:

@@ -116,13 +116,19 @@ class Beside:
         if self._restart is not None:
             self._restart[slot] = 0.0
 
+    def move(self, source: int, target: int) -> None:
+        """The episode of one slot goes on in another."""
+        self._recurrence.move(source, target)
+        if self._restart is not None:
+            self._restart[target] = self._restart[source]
+
     def step(self, z: np.ndarray, actions: np.ndarray) -> None:
-        """(B, z) seen and (B, A) done: the state moves on."""
+        """(n, z) seen and (n, A) done in the first n slots: their state moves on."""
         if self._restart is None:
             self._recurrence.step(z, actions)
         else:
-            self._recurrence.step(z, actions, self._restart)
-            self._restart[:] = 0.0
+            self._recurrence.step(z, actions, self._restart[:len(z)])
+            self._restart[:len(z)] = 0.0
 
 
 def load_mdn_rnn(run: Path, settings: Memory, z: int, actions: int) -> MdnRnn:
