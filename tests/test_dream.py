@@ -14,12 +14,11 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import Precision
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.mdn_rnn.imagination import Imagination, kept
-from worldmodels_repro.models.mdn_rnn.states import states_along
 from worldmodels_repro.models.weights import weights_of
 from worldmodels_repro.policies.dream_scores import play_randomly
 from worldmodels_repro.sections import Memory
 from worldmodels_repro.storage import Arrays, save_npz
-from worldmodels_repro.worlds.dream import AHEAD, Dream, DreamWorld, anywhere, load_starts
+from worldmodels_repro.worlds.dream import AHEAD, Dream, DreamWorld, load_starts
 
 
 def arrays(z: int, actions: int, units: int, heads: int, seed: int = 0) -> Arrays:
@@ -302,68 +301,6 @@ def test_a_dream_of_a_temperature_of_its_own_is_that_temperatures() -> None:
         alone.step(*draws)
         np.testing.assert_allclose(mind.z[row], alone.z[row], rtol=1e-4, atol=1e-5)
     assert max(factors) / min(factors) > 2.0
-
-
-# --- where it starts, in the midst of episodes ---
-
-def test_ms_state_in_the_midst_is_that_of_having_followed(tmp_path: Path) -> None:
-    """h and c at each step that is kept are those of M fed all of the episode before it."""
-    rng = np.random.default_rng(5)
-    memory = MdnRnn(weights=arrays(4, 3, 16, 1), z=4, done=True)
-    episodes = [{"mu": rng.normal(size=(steps, 4)), "logvar": np.full((steps, 4), -60.0),
-                 "actions": rng.normal(size=(steps, 3)).astype(np.float32)}
-                for steps in (7, 30, 90)]
-    found = states_along(memory, episodes, rng)
-    assert found["mu"].shape == found["logvar"].shape == (len(found["h"]), 4)
-    assert 3 <= len(found["h"]) <= 3 * 4
-    after = {}  # by mu, which names the step
-    for episode in episodes:
-        beside = memory.follow(1)
-        beside.reset(0)
-        for mu, action in zip(episode["mu"], episode["actions"], strict=True):
-            after[tuple(mu.astype(np.float32))] = {
-                name: state[0].copy() for name, state in beside.state.items()}
-            beside.step(mu[None].astype(np.float32), action[None])
-    for mu, h, c in zip(found["mu"], found["h"], found["c"], strict=True):
-        np.testing.assert_allclose(h, after[tuple(mu)]["h"], atol=1e-5)
-        np.testing.assert_allclose(c, after[tuple(mu)]["c"], atol=1e-5)
-    assert len(np.unique(found["mu"], axis=0)) > 6
-
-    dream = small_dream()
-    with pytest.raises(UserError, match="train M anew"):
-        anywhere(dream, tmp_path)
-    save_npz(tmp_path / "memory" / "states.npz", found)
-    world = DreamWorld(anywhere(dream, tmp_path), 40)
-    kept_states = {tuple(h): mu for mu, h in zip(found["mu"], found["h"], strict=True)}
-    begun = set()
-    for slot in range(40):
-        world.reset(slot, slot)
-        z, h = np.split(world.features()[slot], [4])
-        np.testing.assert_allclose(z, kept_states[tuple(h)], atol=1e-5)
-        begun.add(tuple(h))
-    assert len(begun) > len(found["h"]) / 2
-
-
-# --- settings ---
-
-@pytest.mark.parametrize(("values", "words"), [
-    ({"evolve": {"world": "dream"}}, ["memory.done=true"]),
-    ({"evolve": {"select": "dream"}}, ["memory.done=true"]),
-    ({"evolve": {"world": "dream", "untrained_memory": True}, "memory": {"done": True}},
-     ["evolve.untrained_memory"]),
-    ({"evolve": {"world": "dream"}, "memory": {"done": True}, "controller": {"mirror": True}},
-     ["M's dream has no picture to mirror", "controller.mirror=false"]),
-    ({"evolve": {"dropout": 0.1}}, ["memory.dropout"]),
-    ({"memory": {"mirror": True}}, ["vae.mirror=true"]),
-    ({"memory": {"foresight": [5]}}, ["memory.done=true"]),
-    ({"evolve": {"world": "sleep"}}, ["evolve.world", "'sleep'", "dream"]),
-    ({"evolve": {"temperature": 0.0}}, ["evolve.temperature", "0.01"]),
-])
-def test_dreams_that_mean_nothing_are_refused(values: dict[str, object], words: list[str]) -> None:
-    with pytest.raises(UserError) as raised:
-        check_config(values, "x.yaml")
-    for word in words:
-        assert word in str(raised.value)
 
 
 def test_means_are_evaluated_where_c_evolves_unless_told() -> None:

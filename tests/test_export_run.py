@@ -22,7 +22,7 @@ def whole(tmp_path: Path) -> Path:
     """A run as training leaves it: of ``logs/doom``, with what stages go on from."""
     run = shutil.copytree(DOOM, tmp_path / "whole")
     for left in ("rollouts/held-000000.npz", "latents/held-000000.npz", "memory/training.npz",
-                 "memory/states.npz", "evolve/strategy.npz", "vae/reconstructions/epoch-001.png",
+                 "evolve/strategy.npz", "vae/reconstructions/epoch-001.png",
                  "run.log"):
         (run / left).parent.mkdir(exist_ok=True)
         (run / left).write_bytes(b"large")

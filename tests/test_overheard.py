@@ -1,4 +1,4 @@
-"""Dreams of other Ms: whose they are, what C's own M makes of them, and who may dream."""
+"""Dreams of several Ms: whose they are, and what C's own M makes of them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import command
 from test_dream import arrays, small_dream
 
-from worldmodels_repro.config import Config, check_config
+from worldmodels_repro.config import load_config
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.overheard import Overheard
 from worldmodels_repro.models.weights import load_weights
-from worldmodels_repro.storage import save_npz
+from worldmodels_repro.storage import load_csv
 from worldmodels_repro.worlds.dream import DreamWorld, load_dream
 
 
@@ -115,39 +116,28 @@ def test_a_dream_of_another_m_starts_at_its_beginning() -> None:
         listening.resume(0, np.zeros(4, np.float32), {})
 
 
-# --- who may dream ---
+# --- members of a run ---
 
-def test_dreamers_are_runs_of_the_same_v(tiny_run: Path, tmp_path: Path) -> None:
-    run, other = tmp_path / "run", tmp_path / "other"
-    for folder in (run, other):
-        shutil.copytree(tiny_run, folder)
-    from worldmodels_repro.config import load_config
-
+def test_members_are_trained_each_in_its_folder_and_all_dream(tiny_run: Path,
+                                                              tmp_path: Path) -> None:
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    first = load_weights(run / "memory" / "weights.npz")
+    result = command("memory", "--run", run, "--set", "memory.members=3")
+    assert result.returncode == 0, result.stderr
     config = load_config(run / "config.yaml")
-
-    def heard_by(*names: Path) -> Config:
-        return config.model_copy(update={"evolve": config.evolve.model_copy(
-            update={"dreamers": tuple(str(name) for name in names)})})
-
-    memory = load_dream(run, heard_by(other, run)).memory
+    memory = load_dream(run, config).memory
     assert isinstance(memory, Overheard)
-    assert len(memory.dreamers) == 2
-    assert isinstance(load_dream(run, heard_by(other), own=True).memory, MdnRnn)
-
-    with pytest.raises(UserError, match="is no run folder"):
-        load_dream(run, heard_by(tmp_path / "nowhere"))
-    weights = load_weights(other / "vae" / "weights.npz")
-    save_npz(other / "vae" / "weights.npz",
-             weights | {"encoder/mu/bias": weights["encoder/mu/bias"] + 1})
-    with pytest.raises(UserError, match=r"V of .*other is not that of .*run: give it --set"):
-        load_dream(run, heard_by(other))
-    text = (other / "config.yaml").read_text()
-    (other / "config.yaml").write_text(text.replace("done_weight: 10", "done_weight: 20"))
-    with pytest.raises(UserError, match="leave it out"):
-        load_dream(run, heard_by(other))
-
-
-def test_dreamers_and_states_of_cs_own_m_contradict_each_other() -> None:
-    with pytest.raises(UserError, match="does not dream here"):
-        check_config({"evolve": {"world": "dream", "anywhere": True, "dreamers": ["logs/x"]},
-                      "memory": {"done": True}}, "test")
+    assert len(memory.dreamers) == 3
+    assert memory.own is memory.dreamers[0]
+    alone = load_dream(run, config, own=True).memory
+    assert isinstance(alone, MdnRnn)
+    for name, array in first.items():  # the one that was there stays
+        np.testing.assert_array_equal(array, load_weights(run / "memory" / "weights.npz")[name])
+    kernels = [one.weights["lstm/kernel"] for one in memory.dreamers if isinstance(one, MdnRnn)]
+    assert len({kernel.tobytes() for kernel in kernels}) == 3
+    for number in (2, 3):
+        rows = load_csv(run / "memory" / f"member-{number}" / "history.csv", "step", "val_loss")
+        assert rows[-1]["step"] == config.memory.steps
+    shutil.rmtree(run / "memory" / "member-2")
+    with pytest.raises(UserError, match="member-2"):
+        load_dream(run, config)

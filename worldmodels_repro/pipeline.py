@@ -116,7 +116,7 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in (
           hardware="gpu", belongs=_sees),
     Stage(4, "memory", "train M on the latents",
           sections=("memory",), needs=("latents",), reads=("rollouts/manifest.jsonl", "latents"),
-          writes=("weights.npz", "starts.npz", "states.npz", "history.csv"),
+          writes=("weights.npz", "starts.npz", "history.csv"),
           spent={"history.csv:step": "gradient steps", "parameters": "parameters"},
           starts=("memory",), hardware="gpu", extra="train", belongs=_sees),
     Stage(4, "forward", "train a network that predicts frames",

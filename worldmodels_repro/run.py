@@ -7,7 +7,7 @@
       rollouts/       manifest.jsonl, brownian-000000.npz ...
       vae/            weights.npz, history.csv, reconstructions/, tensorboard/
       latents/        brownian-000000.npz ...
-      memory/         weights.npz, starts.npz, states.npz, history.csv, tensorboard/
+      memory/         weights.npz, starts.npz, history.csv, tensorboard/
       evolve/         agent.npz, generations.csv, evaluations.jsonl, strategy.npz
       learn/          agent.npz, history.csv, episodes.jsonl, learner.npz, memory/ (or evolve/)
       evaluate/       evaluation.json

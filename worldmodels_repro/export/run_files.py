@@ -20,8 +20,8 @@ from worldmodels_repro.run import Run, as_yaml
 from worldmodels_repro.storage import load_npz, write_npz
 
 MORE = ("README.md", "evolve/agents/*.npz", "figures/*.npz", "figures/*.png", "figures/*.webp",
+        "memory/member-*/history.csv", "memory/member-*/weights.npz",
         "pretrain/*/history.csv", "pretrain/*/weights.npz", "truth/*.json", "vae/ranges.npz")
-LESS = ("memory/states.npz",)  # for more evolution alone
 DRAWN_BITS = 6  # significant ones of V's decoder, which decides no score; a half has 11
 
 
@@ -42,8 +42,8 @@ def run_files(run: Run, say: Callable[[str], object]) -> dict[str, bytes]:
              for file in ("stage.json", *stage.writes)]
     paths = [*(run.path / name for name in names),
              *(path for pattern in MORE for path in sorted(run.path.glob(pattern)))]
-    files = {name: path.read_bytes() for path in paths
-             if (name := str(path.relative_to(run.path))) not in LESS and path.is_file()}
+    files = {str(path.relative_to(run.path)): path.read_bytes() for path in paths
+             if path.is_file()}
     files["config.yaml"] = as_yaml(_named(run.config.plain()))
     for name in files:
         if name.endswith("/stage.json"):

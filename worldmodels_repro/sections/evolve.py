@@ -25,13 +25,6 @@ class Evolve(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """dream: each dream lacks this share of what memory.dropout leaves out, from its first step to
     its last: an M of its own for every dream."""
-    dreamers: tuple[str, ...] = ()
-    """dream: run folders whose Ms dream, each dream one of them; they share this run's V. C's own M
-    only listens, as it does beside the game (none: it dreams itself)."""
-    anywhere: bool = False
-    """dream: those that C learns in start at any step of the stored episodes, M having followed
-    them until there, not at their first frames. With a small evolve.max_steps C stays where M is
-    near what it has seen (the short branches of Janner et al. 2019 and Hafner et al. 2020)."""
     select: World | None = None
     """Where the search's mean, PPO's C without noise, is evaluated, which picks the agent (None:
     where C evolves)."""
@@ -97,12 +90,6 @@ class Evolve(Section):
             raise ValueError("evolve.start_spread needs a run to start from and a whole "
                              "covariance: set evolve.start and evolve.diagonal=false, or "
                              "evolve.start_spread=false")
-        if self.anywhere and self.world != "dream":
-            raise ValueError("evolve.anywhere is of M's dreams: set evolve.world=dream, or "
-                             "evolve.anywhere=false")
-        if self.anywhere and self.dreamers:
-            raise ValueError("evolve.anywhere goes on from the state of C's own M, which does not "
-                             "dream here: set evolve.anywhere=false, or evolve.dreamers=[]")
         if self.sift > 1 and self.world != "real":
             raise ValueError("evolve.sift is for C that evolves in the game: set "
                              "evolve.world=real, or evolve.sift=1")

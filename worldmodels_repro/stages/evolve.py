@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,6 @@ from worldmodels_repro.storage import (
 from worldmodels_repro.tracking import Trackers
 from worldmodels_repro.training.quiet import import_keras_quietly
 from worldmodels_repro.worlds.agent import Body, Spread, load_agent, load_body, network_of
-from worldmodels_repro.worlds.dream import Dream, anywhere
 
 
 def run(stage_run: Run) -> None:
@@ -80,20 +78,12 @@ def run(stage_run: Run) -> None:
     specs = {world: WorldSpec(body, settings.renderer, settings.slots,
                               dream_of(stage_run.path, config, world))
              for world in dict.fromkeys((*settings.worlds, *sifting))}
-    midst = None
-    if settings.anywhere:
-        dream = specs["dream"].dream
-        assert isinstance(dream, Dream)  # evolve.world says so
-        midst = replace(specs["dream"], dream=anywhere(dream, stage_run.path))
     with ExitStack() as stack:
         crews = {
             world: stack.enter_context(Players(spec, settings.workers, settings.chunk,
                                                settings.hang_after))
             for world, spec in specs.items()}
         players, judges = (crews[world] for world in settings.worlds)
-        if midst is not None:
-            players = stack.enter_context(Players(midst, settings.workers, settings.chunk,
-                                                  settings.hang_after))
         dreamers = crews["dream"] if settings.sift > 1 else None
         trackers = stack.enter_context(Trackers(stage_run.path, "evolve", config))
         progress = stack.enter_context(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,6 @@ from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import ForwardModel, Precision
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
 from worldmodels_repro.models.overheard import Overheard
-from worldmodels_repro.models.weights import load_weights
 from worldmodels_repro.seeds import generator
 from worldmodels_repro.storage import Arrays, load_npz
 
@@ -41,8 +40,6 @@ class Dream:
             M's probability; None: they end where its logit is above 0.
         dropout: each dream does without this share of M, the same one to its end.
         spread: each dream's temperature is uniform within this share of ``temperature``.
-        states: ``h`` and ``c``, (E, units) each, M's state where ``starts`` are in the midst of
-            episodes; None where they are first frames.
     """
 
     game: str
@@ -55,7 +52,6 @@ class Dream:
     ending_weight: float | None = None
     dropout: float = 0.0
     spread: float = 0.0
-    states: Arrays | None = None
 
     def told(self) -> Callable[[np.ndarray], np.ndarray]:
         """What M is told of actions."""
@@ -69,13 +65,13 @@ class Dream:
 
 def load_dream(run: Path, config: Config, temperature: float | None = None,
                own: bool = False) -> Dream:
-    """The dream that C of a run folder learns in: of its M, or of ``evolve.dreamers``.
+    """The dream that C of a run folder learns in, of its M or its ``memory.members``.
 
     Args:
         run: the folder.
         config: the run's.
         temperature: in place of ``evolve.temperature``.
-        own: of its M, whoever else may dream.
+        own: of its M, which C sees, alone.
 
     Raises:
         UserError: a file is missing or does not fit.
@@ -85,58 +81,15 @@ def load_dream(run: Path, config: Config, temperature: float | None = None,
                         "mirror")
     starts = load_starts(run)
     settings, evolve = config.memory, config.evolve
-    memory: ForwardModel = load_mdn_rnn(run, settings, starts["mu"].shape[1],
-                                        game_named(config.game).actions)
-    if evolve.dreamers and not own:
-        memory = Overheard(own=memory, dreamers=tuple(
-            _dreamer(Path(name), run, config) for name in evolve.dreamers))
+    members = tuple(load_mdn_rnn(run, settings, starts["mu"].shape[1],
+                                 game_named(config.game).actions, number)
+                    for number in range(1 if own else settings.members))
+    memory = Overheard(own=members[0], dreamers=members) if len(members) > 1 else members[0]
     return Dream(game=config.game, memory=memory, starts=starts, inputs=config.controller.inputs,
                  temperature=evolve.temperature if temperature is None else temperature,
                  precision=evolve.precision, taken_actions=settings.taken_actions,
                  ending_weight=settings.done_weight if evolve.drawn_endings else None,
                  dropout=evolve.dropout, spread=evolve.temperature_spread)
-
-
-def _dreamer(other: Path, run: Path, config: Config) -> ForwardModel:
-    """M of another run that knows the same V.
-
-    Raises:
-        UserError: it does not, or was told other things.
-    """
-    from worldmodels_repro.config import load_config
-
-    path = other / "config.yaml"
-    if not path.exists():
-        raise UserError(f"evolve.dreamers: {other} is no run folder (it has no config.yaml)")
-    theirs = load_config(path)
-    told = ("done", "done_weight", "reward", "taken_actions")
-    if theirs.game != config.game or any(
-            getattr(theirs.memory, name) != getattr(config.memory, name) for name in told):
-        raise UserError(f"evolve.dreamers: M of {other} has another game, or other ones of "
-                        + ", ".join(f"memory.{name}" for name in told)
-                        + f", than that of {run}: leave it out")
-    seen, known = (load_weights(folder / "vae" / "weights.npz") for folder in (other, run))
-    if any(not np.array_equal(array, known.get(name)) for name, array in seen.items()
-           if name.startswith("encoder/")):
-        raise UserError(f"evolve.dreamers: V of {other} is not that of {run}: give it "
-                        f"--set vae.start={run} vae.epochs=0, and train its M again")
-    return load_mdn_rnn(other, theirs.memory, config.vae.z, game_named(config.game).actions)
-
-
-def anywhere(dream: Dream, run: Path) -> Dream:
-    """The dream, but starting in the midst of episodes, as M's training has kept them.
-
-    Raises:
-        UserError: it has not.
-    """
-    path = run / "memory" / "states.npz"
-    if not path.exists():
-        raise UserError(f"{path} is missing (the stage 'memory' writes it): train M anew, or set "
-                        "evolve.anywhere=false")
-    there = {name: array.astype(np.float32)
-             for name, array in load_npz(path, ("mu", "logvar", "h", "c")).items()}
-    return replace(dream, starts={name: there[name] for name in ("mu", "logvar")},
-                   states={name: there[name] for name in ("h", "c")})
 
 
 def load_starts(run: Path) -> Arrays:
@@ -179,7 +132,7 @@ class DreamWorld:
 
     def __init__(self, dream: Dream, slots: int):
         self.slots = slots
-        self._game, self._starts, self._states = game_named(dream.game), dream.starts, dream.states
+        self._game, self._starts = game_named(dream.game), dream.starts
         self._told = dream.told()
         z = dream.memory.sizes["z"]
         self._mind = dream.memory.dream(slots, dream.temperature, dream.precision, dream.dropout,
@@ -209,8 +162,6 @@ class DreamWorld:
         noise = rng.standard_normal(mu.shape, np.float32)
         row, z = int(self._row_of[slot]), mu + np.exp(0.5 * logvar) * noise
         self._mind.wake(row, z, rng)
-        if self._states is not None:
-            self._mind.resume(row, z, {name: state[start] for name, state in self._states.items()})
         self.age[slot] = 0
 
     def resume(self, slot: int, seed: int, z: np.ndarray, state: Mapping[str, np.ndarray]) -> None:

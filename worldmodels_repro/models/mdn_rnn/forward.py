@@ -131,7 +131,12 @@ class Beside:
             self._restart[:len(z)] = 0.0
 
 
-def load_mdn_rnn(run: Path, settings: Memory, z: int, actions: int) -> MdnRnn:
+def member_part(number: int) -> str:
+    """The folder, in M's, of ``memory.members``' member ``number``; the first has M's own."""
+    return f"member-{number + 1}" if number else ""
+
+
+def load_mdn_rnn(run: Path, settings: Memory, z: int, actions: int, number: int = 0) -> MdnRnn:
     """M of a run folder.
 
     Args:
@@ -139,11 +144,12 @@ def load_mdn_rnn(run: Path, settings: Memory, z: int, actions: int) -> MdnRnn:
         settings: of M, as it was trained.
         z: V's latent dimensions.
         actions: numbers in an action of the game.
+        number: which of ``memory.members``, from 0, the one that C sees.
 
     Raises:
         UserError: there is none, or it is another M.
     """
-    path = run / "memory" / "weights.npz"
+    path = run / "memory" / member_part(number) / "weights.npz"
     weights = load_weights(path)
     inputs, units = z + actions + settings.restart_input, settings.units
     head = Head(z=z, mixtures=settings.mixtures, done=settings.done, reward=settings.reward)
