@@ -46,7 +46,7 @@ def engine_of(run: Run) -> tuple[Arrays, dict[str, Any]]:
         raise UserError(f"{run.path} can't dream: its C was evolved beside an M that never "
                         "learned; name it after another run")
     vision = load_vision(run.path, config.vae.layers)
-    agent, dream = load_agent(run.path), load_dream(run.path, config, own=True)
+    agent, dream = load_agent(run.path), load_dream(run.path, config)
     if not isinstance(dream.memory, MdnRnn):
         raise UserError("the page dreams with an MDN-RNN: this run's M is another; leave it out")
     v, rows = vision_tensors(vision.weights, layers_named(config.vae.layers))

@@ -20,7 +20,6 @@ from worldmodels_repro.run import Run, as_yaml
 from worldmodels_repro.storage import load_npz, write_npz
 
 MORE = ("README.md", "evolve/agents/*.npz", "figures/*.npz", "figures/*.png", "figures/*.webp",
-        "memory/member-*/history.csv", "memory/member-*/weights.npz",
         "pretrain/*/history.csv", "pretrain/*/weights.npz", "truth/*.json", "vae/ranges.npz")
 DRAWN_BITS = 6  # significant ones of V's decoder, which decides no score; a half has 11
 

@@ -52,11 +52,8 @@ class Follows(Protocol):
     def reset(self, slot: int) -> None:
         """An episode begins in this slot."""
 
-    def move(self, source: int, target: int) -> None:
-        """The episode of one slot goes on in another."""
-
     def step(self, z: np.ndarray, actions: np.ndarray) -> None:
-        """(n, z) seen and (n, A) done in the first n slots: their state moves on."""
+        """(B, z) seen and (B, A) done: the state moves on."""
 
 
 class Dreams(Protocol):

@@ -67,7 +67,7 @@ def film_strip(run: Run) -> FrameRows:
         UserError: the run has no sample, or can't dream.
     """
     kept, config = load_sample(run), run.config
-    agent, dream = load_agent(run.path), load_dream(run.path, config, own=True)
+    agent, dream = load_agent(run.path), load_dream(run.path, config)
     vision = load_vision(run.path, config.vae.layers)
     shown = np.linspace(0, len(kept["z"]) - 1, min(STRIP, len(kept["z"]))).astype(int)
     world, policy = DreamWorld(dream, 1), Controllers(agent.body, agent.weights[None], 1)

@@ -67,9 +67,6 @@ class Memory(Section):
     """adrift: for so many steps, or to the episode's end."""
     mirror: bool = False
     """Half of the training windows are mirrored, actions too; needs latents of vae.mirror=true."""
-    members: Positive = Field(default=1, json_schema_extra=MORE)
-    """So many Ms are trained, of other first weights and other windows. Each dream is one of them;
-    C sees the state of the first alone, which then listens as it does beside the game."""
     validation: Share = 0.05
     """Share of the episodes held out, whole."""
     validate_every: Positive = 200

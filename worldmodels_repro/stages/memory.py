@@ -21,7 +21,6 @@ from worldmodels_repro.data.episodes import (
 )
 from worldmodels_repro.data.sequences import Batch, Sequences
 from worldmodels_repro.envs.registry import game_named
-from worldmodels_repro.models.mdn_rnn.forward import member_part
 from worldmodels_repro.models.mdn_rnn.imagination import kept
 from worldmodels_repro.run import Run
 from worldmodels_repro.sections import Memory
@@ -56,38 +55,25 @@ def run(stage_run: Run) -> None:
                   settings.foresight, endings, game.mirrored if settings.mirror else None)
         for part, endings in ((training, settings.endings), (held_out, 0.0)))
     save_npz(folder / "starts.npz", first_posteriors(read.values()))
+    seed = episode_seed(config.seed, "models", 4)
+
     # Keras takes seconds to import: after everything that can be refused.
     import_keras_quietly()
-    from worldmodels_repro.training.keras import usable_precision
-
-    settings = settings.model_copy(update={"precision": usable_precision(settings.precision)})
-    said = f"{len(training)} episodes, {len(held_out)} held out"
-    facts, *_ = [_trained(stage_run, settings, number, sequences, validation, said)
-                 for number in range(settings.members)]
-    stage_run.finish("memory", precision=settings.precision, training_episodes=len(training),
-                     held_out_episodes=held_out, **facts)
-
-
-def _trained(stage_run: Run, settings: Memory, number: int, training: Sequences,
-             validation: Sequences, said: str) -> dict[str, Any]:
-    """Train one of the members; what is to be told of it."""
-    import keras
-
     from worldmodels_repro.models.mdn_rnn.mdn_rnn import compiled_mdn_rnn
+    from worldmodels_repro.training.keras import usable_precision
     from worldmodels_repro.training.loop import fit, start_from
 
-    config, part = stage_run.config, member_part(number)
-    seed = episode_seed(config.seed, "models", 4, *([number] if number else []))
-    keras.backend.clear_session()  # layers' names are those of its weights
-    memory = compiled_mdn_rnn(settings, config.vae.z, game_named(config.game).actions, seed)
-    start_from(memory, f"memory/{part}".rstrip("/"), settings.start)
-    history = fit(stage_run, "memory", memory, Windows(settings, training, validation, seed), said,
-                  part)
+    settings = settings.model_copy(update={"precision": usable_precision(settings.precision)})
+    memory = compiled_mdn_rnn(settings, config.vae.z, game.actions, seed)
+    start_from(memory, "memory", settings.start)
+    history = fit(stage_run, "memory", memory, Windows(settings, sequences, validation, seed),
+                  f"{len(training)} episodes, {len(held_out)} held out")
     best_row = min(history, key=lambda row: row["val_loss"])
-    return {"parameters": memory.count_params(),
-            **{f"best_{name}": best_row[name]
-               for name in ("val_loss", "val_done_recall", "val_done_precision")
-               if name in best_row}}
+    stage_run.finish("memory", parameters=memory.count_params(), precision=settings.precision,
+                     training_episodes=len(training), held_out_episodes=held_out,
+                     **{f"best_{name}": best_row[name] for name in
+                        ("val_loss", "val_done_recall", "val_done_precision")
+                        if name in best_row})
 
 
 class Windows(StepsOnWindows):

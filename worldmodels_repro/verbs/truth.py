@@ -98,8 +98,8 @@ def _leads(stage_run: Run, episodes: int, players: Sequence[Path]) -> list[dict[
     config, game = stage_run.config, _game(stage_run)
     if not config.memory.done:
         raise UserError("M learned no endings: set memory.done=true, and train it anew")
-    vision = load_vision(stage_run.path, config.vae.layers)
-    dream = load_dream(stage_run.path, config, own=True)
+    vision, dream = load_vision(stage_run.path, config.vae.layers), load_dream(stage_run.path,
+                                                                              config)
     policies: dict[str, Policy] = {"random": EachEpisode(lambda rng: UniformlyRandom(game, rng))}
     if _has_agent(stage_run):
         policies["the agent"] = SeeingAgent(load_agent(stage_run.path))

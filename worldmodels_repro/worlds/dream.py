@@ -14,7 +14,6 @@ from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import ForwardModel, Precision
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
-from worldmodels_repro.models.overheard import Overheard
 from worldmodels_repro.seeds import generator
 from worldmodels_repro.storage import Arrays, load_npz
 
@@ -63,15 +62,13 @@ class Dream:
         return sum(self.memory.sizes[name] for name in self.inputs)
 
 
-def load_dream(run: Path, config: Config, temperature: float | None = None,
-               own: bool = False) -> Dream:
-    """The dream that C of a run folder learns in, of its M or its ``memory.members``.
+def load_dream(run: Path, config: Config, temperature: float | None = None) -> Dream:
+    """The dream of a run folder's M.
 
     Args:
         run: the folder.
         config: the run's.
         temperature: in place of ``evolve.temperature``.
-        own: of its M, which C sees, alone.
 
     Raises:
         UserError: a file is missing or does not fit.
@@ -81,10 +78,7 @@ def load_dream(run: Path, config: Config, temperature: float | None = None,
                         "mirror")
     starts = load_starts(run)
     settings, evolve = config.memory, config.evolve
-    members = tuple(load_mdn_rnn(run, settings, starts["mu"].shape[1],
-                                 game_named(config.game).actions, number)
-                    for number in range(1 if own else settings.members))
-    memory = Overheard(own=members[0], dreamers=members) if len(members) > 1 else members[0]
+    memory = load_mdn_rnn(run, settings, starts["mu"].shape[1], game_named(config.game).actions)
     return Dream(game=config.game, memory=memory, starts=starts, inputs=config.controller.inputs,
                  temperature=evolve.temperature if temperature is None else temperature,
                  precision=evolve.precision, taken_actions=settings.taken_actions,

@@ -88,8 +88,7 @@ class Recurrence:
     """
 
     def __init__(self, weights: Arrays, batch: int, precision: Precision = "f32"):
-        sizes = {-(-batch // part) for part in (2, 4)}  # few may be live
-        self._cell = Cell(weights, batch, precision, sizes)
+        self._cell, self._batch = Cell(weights, batch, precision), batch
         self.h, self.c = self._cell.h[:batch], self._cell.c[:batch]
 
     def reset(self, slot: int) -> None:
@@ -100,26 +99,22 @@ class Recurrence:
         """One slot's state is h, c (units,)."""
         self._cell.put(slot, h, c)
 
-    def move(self, source: int, target: int) -> None:
-        """The episode of one slot goes on in another."""
-        self._cell.move(source, target)
-
     def step(self, *inputs: np.ndarray) -> None:
-        """Advance ``h`` and ``c`` of the first n slots in place.
+        """Advance ``h`` and ``c`` in place.
 
         Args:
-            inputs: (n, k) blocks that together fill M's inputs, e.g. z (n, 32), a (n, 3).
+            inputs: (B, n) blocks that together fill M's inputs, e.g. z (B, 32), a (B, 3).
 
         Raises:
             ValueError: they are not as many as M takes.
         """
-        column, rows = 0, len(inputs[0])
+        column = 0
         for block in inputs:
-            self._cell.inputs[:rows, column:column + block.shape[1]] = block
+            self._cell.inputs[:self._batch, column:column + block.shape[1]] = block
             column += block.shape[1]
         if column != self._cell.inputs.shape[1]:
             raise ValueError(f"M takes {self._cell.inputs.shape[1]} inputs a step, not {column}")
-        self._cell.step(rows)
+        self._cell.step(self._batch)
 
 
 def _gates(weights: Arrays, width: int) -> tuple[np.ndarray, np.ndarray]:

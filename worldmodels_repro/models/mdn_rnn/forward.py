@@ -116,27 +116,16 @@ class Beside:
         if self._restart is not None:
             self._restart[slot] = 0.0
 
-    def move(self, source: int, target: int) -> None:
-        """The episode of one slot goes on in another."""
-        self._recurrence.move(source, target)
-        if self._restart is not None:
-            self._restart[target] = self._restart[source]
-
     def step(self, z: np.ndarray, actions: np.ndarray) -> None:
-        """(n, z) seen and (n, A) done in the first n slots: their state moves on."""
+        """(B, z) seen and (B, A) done: the state moves on."""
         if self._restart is None:
             self._recurrence.step(z, actions)
         else:
-            self._recurrence.step(z, actions, self._restart[:len(z)])
-            self._restart[:len(z)] = 0.0
+            self._recurrence.step(z, actions, self._restart)
+            self._restart[:] = 0.0
 
 
-def member_part(number: int) -> str:
-    """The folder, in M's, of ``memory.members``' member ``number``; the first has M's own."""
-    return f"member-{number + 1}" if number else ""
-
-
-def load_mdn_rnn(run: Path, settings: Memory, z: int, actions: int, number: int = 0) -> MdnRnn:
+def load_mdn_rnn(run: Path, settings: Memory, z: int, actions: int) -> MdnRnn:
     """M of a run folder.
 
     Args:
@@ -144,12 +133,11 @@ def load_mdn_rnn(run: Path, settings: Memory, z: int, actions: int, number: int 
         settings: of M, as it was trained.
         z: V's latent dimensions.
         actions: numbers in an action of the game.
-        number: which of ``memory.members``, from 0, the one that C sees.
 
     Raises:
         UserError: there is none, or it is another M.
     """
-    path = run / "memory" / member_part(number) / "weights.npz"
+    path = run / "memory" / "weights.npz"
     weights = load_weights(path)
     inputs, units = z + actions + settings.restart_input, settings.units
     head = Head(z=z, mixtures=settings.mixtures, done=settings.done, reward=settings.reward)
