@@ -241,3 +241,17 @@ def test_all_passes_on_that_it_is_to_end(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert said.count("interrupted; type the same command again") == 1
     assert (run / "run.log").read_text().splitlines()[-1].endswith("= interrupted")
+
+
+def test_a_thread_that_does_not_end_does_not_keep_the_program() -> None:
+    program = ("import sys, threading\n"
+               "from worldmodels_repro import cli\n"
+               "cli._FAREWELL = 1\n"
+               "threading.Thread(target=threading.Event().wait, name='stays').start()\n"
+               "sys.argv[1:] = ['settings', 'vae']\n"
+               "sys.exit(cli.program())\n")
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                            timeout=60)
+    assert result.returncode == 1
+    assert "vae.z" in result.stdout
+    assert "in wait" in result.stderr  # where the thread is

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import faulthandler
 import importlib
 import os
 import signal
@@ -29,11 +30,23 @@ if TYPE_CHECKING:
 _DISK = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up",
          errno.EROFS: "the disk is read-only", errno.EACCES: "permission is denied",
          errno.EPERM: "permission is denied", errno.ENOTDIR: "a file is where a folder should be"}
+_FAREWELL = 60.0  # seconds that a program whose work is done may take to end
 
 
 class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}; type {self.prog} --help")
+
+
+def program() -> int:
+    """What `worldmodels` starts: :func:`main`, and then an end that does not wait for ever.
+
+    By then all is said and written. A library's thread that does not end would keep the process:
+    it then shows where each thread is, and goes.
+    """
+    code = main()
+    faulthandler.dump_traceback_later(_FAREWELL, exit=True)
+    return code
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -161,4 +174,4 @@ def _refuse(message: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -230,10 +230,11 @@ def check_config(values: dict[str, Any], source: str) -> Config:
         # Strict JSON mode: a list is a tuple's only spelling, everything else keeps its type.
         return Config.model_validate_json(_json(values, source))
     except ValidationError as error:
-        newer = ("; a newer version made this run, where the key is known: update this project"
+        other = ("; another version made this run: update this project if that one is newer, "
+                 "else take the key out of the file (CHANGELOG.md tells which are gone)"
                  if Path(source).name == "config.yaml" and
                  error.errors()[0]["type"] == "extra_forbidden" else "")
-        raise UserError(f"{source}: {_explain(error)}{newer}") from None
+        raise UserError(f"{source}: {_explain(error)}{other}") from None
 
 
 def _json(values: dict[str, Any], source: str) -> str:
