@@ -41,12 +41,13 @@ class _OneLineParser(argparse.ArgumentParser):
 def program() -> int:
     """What `worldmodels` starts: :func:`main`, and then an end that does not wait for ever.
 
-    By then all is said and written. A library's thread that does not end would keep the process:
-    it then shows where each thread is, and goes.
+    By then all is written. A library's thread that does not end would keep the process: it then
+    shows where each thread is, and goes.
     """
-    code = main()
-    faulthandler.dump_traceback_later(_FAREWELL, exit=True)
-    return code
+    try:
+        return main()
+    finally:  # a bug's traceback is an end, too
+        faulthandler.dump_traceback_later(_FAREWELL, exit=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
