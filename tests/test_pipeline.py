@@ -17,6 +17,7 @@ from conftest import TINY, command, generations, killed_after, refused
 
 from worldmodels_repro.config import load_config
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.models import runtime
 from worldmodels_repro.models.vae.vision import Vision
 from worldmodels_repro.sections import Rollouts
 from worldmodels_repro.stages import rollouts
@@ -398,6 +399,17 @@ def test_a_worker_imports_neither_tensorflow_nor_keras() -> None:
                "print([name for name in ('tensorflow', 'keras', 'jax') if name in sys.modules])\n")
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("can", "precision"), [(["FP32", "BF16", "INT8"], "bf16"),
+                                                (["FP32", "INT8"], "int8")])
+def test_fast_is_what_the_cpu_has(monkeypatch: pytest.MonkeyPatch, tiny_run: Path, can: list[str],
+                                  precision: str) -> None:
+    monkeypatch.setattr(runtime, "cpu_capabilities", lambda: can)
+    body = load_body(tiny_run, load_config(TINY, ["evolve.precision=fast"]))
+    assert body.precision == precision
+    assert isinstance(body.vision, Vision)
+    assert ("encoder/ranges" in body.vision.weights) == (precision == "int8")
 
 
 def test_v_s_ranges_for_int8_are_measured_once(tiny_run: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ has the same bits at whatever place it stands and whatever the others are.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,8 @@ from worldmodels_repro.models.contracts import Precision
 if TYPE_CHECKING:
     import openvino as ov
 
-__all__ = ["Affine", "Precision", "Program", "check_options", "constant", "cpu_capabilities",
-           "import_openvino"]
+__all__ = ["Affine", "Precision", "Program", "arithmetic", "check_options", "constant",
+           "cpu_capabilities", "import_openvino"]
 
 _Floats = npt.NDArray[np.float32]
 
@@ -50,6 +50,13 @@ def cpu_capabilities() -> list[str]:
     openvino, _ = import_openvino()
     capabilities: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return capabilities
+
+
+def arithmetic(asked: Literal["fast"] | Precision) -> Precision:
+    """``fast`` is bf16 on a CPU that computes in bfloat16, and int8 on others."""
+    if asked != "fast":
+        return asked
+    return "bf16" if "BF16" in cpu_capabilities() else "int8"
 
 
 def check_options(batch: int, precision: str, threads: int) -> None:

@@ -66,9 +66,9 @@ class Evolve(Section):
     """Ablation: M keeps its random weights."""
     renderer: Literal["fast", "original"] = "fast"
     """fast: the game's own dynamics, the picture in less time; original: the game's own."""
-    precision: Literal["f32", "bf16", "int8"] = "f32"
+    precision: Literal["f32", "bf16", "int8", "fast"] = "f32"
     """Arithmetic of V's encoder and of M's products in the workers; bf16 is f32 on a CPU without
-    bfloat16, int8 is the encoder's alone."""
+    bfloat16, int8 is the encoder's alone; fast is bf16 where the CPU has it, and int8 where not."""
     evaluate_every: Positive = 25
     """Generations between evaluations of the search's mean."""
     evaluate_rollouts: Positive = 1024

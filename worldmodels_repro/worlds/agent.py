@@ -18,6 +18,7 @@ from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.convolutions import TABLES, FrameEncoder
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
 from worldmodels_repro.models.network import Joint, Network
+from worldmodels_repro.models.runtime import arithmetic
 from worldmodels_repro.models.vae.ranges import with_ranges
 from worldmodels_repro.models.vae.vision import load_vision
 from worldmodels_repro.records import AgentOrigin
@@ -145,13 +146,14 @@ def load_body(run: Path, config: Config) -> Body:
         UserError: a file is missing or does not fit, or the game is not one for such a C.
     """
     vision = memory = sight = encoder = None
+    precision = arithmetic(config.evolve.precision)
     if config.controller.inputs == ("f",):
         sight = sight_of(config)
         if config.controller.encoder == "frozen":
             encoder = encoder_of(config), pretrained_encoder(run, config)[None]
     elif config.controller.sees_v:
         vision = load_vision(run, config.vae.layers).only_encoder()
-        if config.evolve.precision == "int8":
+        if precision == "int8":
             vision = with_ranges(run, vision)
     if vision is not None and any(name in ("h", "c") for name in config.controller.inputs):
         memory = load_mdn_rnn(run, config.memory, vision.size, game_named(config.game).actions)
@@ -160,7 +162,7 @@ def load_body(run: Path, config: Config) -> Body:
         memory = memory.only_recurrence()
     body = Body(game=config.game, vision=vision, memory=memory, inputs=config.controller.inputs,
                 hidden=config.controller.hidden, bias=config.controller.bias,
-                sample_z=config.evolve.sample_z, precision=config.evolve.precision,
+                sample_z=config.evolve.sample_z, precision=precision,
                 taken_actions=config.memory.taken_actions, sight=sight, encoder=encoder,
                 mirror=config.controller.mirror)
     return replace(body, network=network_of(config, encoder_of(config).outputs if sight

@@ -14,6 +14,7 @@ from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import ForwardModel, Precision
 from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
+from worldmodels_repro.models.runtime import arithmetic
 from worldmodels_repro.seeds import generator
 from worldmodels_repro.storage import Arrays, load_npz
 
@@ -81,7 +82,7 @@ def load_dream(run: Path, config: Config, temperature: float | None = None) -> D
     memory = load_mdn_rnn(run, settings, starts["mu"].shape[1], game_named(config.game).actions)
     return Dream(game=config.game, memory=memory, starts=starts, inputs=config.controller.inputs,
                  temperature=evolve.temperature if temperature is None else temperature,
-                 precision=evolve.precision, taken_actions=settings.taken_actions,
+                 precision=arithmetic(evolve.precision), taken_actions=settings.taken_actions,
                  ending_weight=settings.done_weight if evolve.drawn_endings else None,
                  dropout=evolve.dropout, spread=evolve.temperature_spread)
 

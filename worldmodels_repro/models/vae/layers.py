@@ -100,7 +100,9 @@ class Layers:
 
 
 PAPER = Layers()
-LAYERS = {"paper": PAPER}
+HALF = Layers(encoder=(Conv(16, 4), Conv(32, 4), Conv(64, 4), Conv(128, 4)), dense=512,
+              decoder=(Conv(64, 5), Conv(32, 5), Conv(16, 6), Conv(3, 6)))
+LAYERS = {"paper": PAPER, "half": HALF}
 
 
 def layers_named(name: str) -> Layers:
