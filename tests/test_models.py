@@ -26,7 +26,6 @@ from worldmodels_repro.models.vae.vae import VAE, compiled_vae
 from worldmodels_repro.models.weights import load_weights, save_weights, set_weights, weights_of
 from worldmodels_repro.sections import Memory, Vae
 from worldmodels_repro.storage import save_npz
-from worldmodels_repro.training import keras as training
 from worldmodels_repro.training.keras import resume_training, save_training
 
 
@@ -231,18 +230,6 @@ def test_defaults_are_the_papers() -> None:
     config = Config()
     assert (config.vae.z, config.vae.batch, config.vae.learning_rate) == (32, 100, 1e-4)
     assert (config.evolve.population, config.evolve.rollouts, config.evolve.sigma) == (64, 16, 0.1)
-
-
-@pytest.mark.parametrize(("can", "trains_in"), [(["FP32", "BF16"], "mixed_bfloat16"),
-                                                (["FP32", "INT8"], "float32")])
-def test_a_cpu_without_bfloat16_trains_in_float32(monkeypatch: pytest.MonkeyPatch,
-                                                  can: list[str], trains_in: str) -> None:
-    monkeypatch.setattr(training, "cpu_capabilities", lambda: can)
-    monkeypatch.setattr(training, "gpus", list)
-    assert training.usable_precision("mixed_bfloat16") == trains_in
-    assert training.usable_precision("float32") == "float32"
-    monkeypatch.setattr(training, "gpus", lambda: ["GPU:0"])
-    assert training.usable_precision("mixed_bfloat16") == "mixed_bfloat16"
 
 
 @pytest.mark.parametrize(("there", "here"), [((), (3, 9)), ((3, 9), ()), ((3, 9), (3, 9))])
