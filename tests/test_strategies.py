@@ -10,7 +10,6 @@ import pytest
 
 from worldmodels_repro.config import load_config
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.evolution.averaged import Averaged
 from worldmodels_repro.evolution.by_strategy import StrategySearch
 from worldmodels_repro.evolution.cma_es import CmaEs
 from worldmodels_repro.evolution.players import Players
@@ -102,32 +101,6 @@ def test_the_step_size_decays_as_asked(by: Evolved) -> None:
     assert sigmas[1] == pytest.approx(sigmas[0] / 2)
     asked = np.concatenate([search.strategy.ask() for _ in range(500)])
     assert np.std(asked - search.strategy.mean) == pytest.approx(sigmas[1], rel=0.05)
-
-
-@pytest.mark.parametrize("power", [0.0, 1.0, 4.0])
-def test_an_average_leans_on_the_later_generations(tmp_path: Path, power: float) -> None:
-    """By 0 all of them count alike, by 1 as their numbers do, by 4 as the product of four."""
-    def search() -> Averaged:
-        settings = Evolve(population=8, rollouts=1)
-        return Averaged(StrategySearch("cma_es", np.zeros(4), settings, 3, None), power)
-
-    whole, resumed = search(), search()
-    by_itself = StrategySearch("cma_es", np.zeros(4), Evolve(population=8, rollouts=1), 3, None)
-    means, factors = [], []
-    np.testing.assert_array_equal(whole.mean, by_itself.mean)
-    for number in range(1, 8):
-        row = whole.generation(EVEN, None, 1, number)
-        assert row == by_itself.generation(EVEN, None, 1, number)
-        means.append(by_itself.mean)
-        factors.append(np.prod(number + np.arange(power)))
-        np.testing.assert_allclose(whole.mean, np.average(means, axis=0, weights=factors))
-    save_npz(tmp_path / "strategy.npz", whole.state(), level=0)
-    resumed.restore(load_npz(tmp_path / "strategy.npz"), "strategy.npz")
-    for strategy in (whole, resumed):
-        strategy.generation(EVEN, None, 1, 8)
-    np.testing.assert_array_equal(whole.mean, resumed.mean)
-    with pytest.raises(UserError, match=r"^x\.npz holds no average"):
-        resumed.restore(by_itself.state(), "x.npz")
 
 
 @pytest.mark.parametrize("by", CLIMBING)

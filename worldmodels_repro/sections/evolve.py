@@ -47,9 +47,6 @@ class Evolve(Section):
     """The strategy's first step size."""
     sigma_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """After each generation the step size is multiplied by this, whatever else moves it."""
-    average: Annotated[float, Field(ge=0)] | None = None
-    """What is evaluated is the mean of the search's means in all generations so far, of which the
-    t-th weighs about as t to this power (None: the last one's alone)."""
     learning_rate: Rate = 0.05
     """open_es, pgpe: Adam's, of the mean."""
     diagonal: bool = False

@@ -19,7 +19,6 @@ import numpy as np
 from worldmodels_repro.config import Config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
-from worldmodels_repro.evolution.averaged import Averaged
 from worldmodels_repro.evolution.by_strategy import StrategySearch
 from worldmodels_repro.evolution.players import Players, WorldSpec, dream_of
 from worldmodels_repro.evolution.search import Search
@@ -69,8 +68,6 @@ def run(stage_run: Run) -> None:
     body = load_body(stage_run.path, config)
     start = origin.weights if origin is not None else np.zeros(body.shape.weights)
     search = _search(config, body, start, wide)
-    if settings.average is not None:
-        search = Averaged(search, settings.average)
     generation = _resume(folder, search)
     if generation > settings.generations:
         raise UserError(f"{folder} holds {generation} generations already: to end there, type "
