@@ -290,8 +290,10 @@ def test_agents_drive_in_turn(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_info_prints_json() -> None:
-    result = command("info", "--config", "configs/quick.yaml")
-    assert json.loads(result.stdout)["parameters"] == {"V": 4348547, "M": 422368, "C": 867}
+    papers = {"V": 4348547, "M": 422368, "C": 867}
+    for config, sizes in (("paper/carracing", papers), ("quick", papers | {"V": 1113443})):
+        result = command("info", "--config", config)
+        assert json.loads(result.stdout)["parameters"] == sizes
 
 
 # --- what bad input gets ---
