@@ -22,7 +22,7 @@ from worldmodels_repro.worlds.agent import load_body
                                                 (["FP32", "INT8"], "float32")])
 def test_a_cpu_without_bfloat16_trains_in_float32(monkeypatch: pytest.MonkeyPatch,
                                                   can: list[str], trains_in: str) -> None:
-    monkeypatch.setattr(training, "cpu_capabilities", lambda: can)
+    monkeypatch.setattr(runtime, "cpu_capabilities", lambda: can)
     monkeypatch.setattr(training, "gpus", list)
     assert training.usable_precision("mixed_bfloat16") == trains_in
     assert training.usable_precision("float32") == "float32"

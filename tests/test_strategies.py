@@ -78,24 +78,20 @@ def test_a_climbers_first_step_is_that_of_its_formula() -> None:
     np.testing.assert_allclose(widened, 0.1 * np.exp(0.5 * curve))
 
 
-class _Even:
-    """Players to whom all candidates are alike but for the order that they come in."""
-
-    def play(self, controllers: np.ndarray, driver: np.ndarray, seeds: list[int],
-             max_steps: int, patience: int) -> Played:
-        return Played(driver.astype(float), np.ones(len(seeds), int))
-
-
-EVEN = cast(Players, _Even())
-
-
 @pytest.mark.parametrize("by", EVOLVED)
 def test_the_step_size_decays_as_asked(by: Evolved) -> None:
+    class Even:
+        """Players to whom all candidates are alike but for the order that they come in."""
+
+        def play(self, controllers: np.ndarray, driver: np.ndarray, seeds: list[int],
+                 max_steps: int, patience: int) -> Played:
+            return Played(driver.astype(float), np.ones(len(seeds), int))
+
     sigmas = []
     for decay in (1.0, 0.5):
         settings = Evolve(population=8, rollouts=2, sigma=0.3, sigma_decay=decay)
         search = StrategySearch(by, np.zeros(4), settings, 3, None)
-        row = search.generation(EVEN, None, 1, 1)
+        row = search.generation(cast(Players, Even()), None, 1, 1)
         assert row["sigma"] == pytest.approx(0.3)
         sigmas.append(search.strategy.sigma)
     assert sigmas[1] == pytest.approx(sigmas[0] / 2)

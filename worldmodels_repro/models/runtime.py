@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import openvino as ov
 
 __all__ = ["Affine", "Precision", "Program", "arithmetic", "check_options", "constant",
-           "cpu_capabilities", "import_openvino"]
+           "cpu_capabilities", "has_bfloat16", "import_openvino"]
 
 _Floats = npt.NDArray[np.float32]
 
@@ -52,11 +52,16 @@ def cpu_capabilities() -> list[str]:
     return capabilities
 
 
+def has_bfloat16() -> bool:
+    """Whether this CPU computes in bfloat16, and does not emulate it."""
+    return "BF16" in cpu_capabilities()
+
+
 def arithmetic(asked: Literal["fast"] | Precision) -> Precision:
     """``fast`` is bf16 on a CPU that computes in bfloat16, and int8 on others."""
     if asked != "fast":
         return asked
-    return "bf16" if "BF16" in cpu_capabilities() else "int8"
+    return "bf16" if has_bfloat16() else "int8"
 
 
 def check_options(batch: int, precision: str, threads: int) -> None:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from worldmodels_repro.models.devices import gpus
-from worldmodels_repro.models.runtime import cpu_capabilities
+from worldmodels_repro.models.runtime import has_bfloat16
 from worldmodels_repro.models.weights import set_training_state, training_state
 from worldmodels_repro.storage import Arrays, load_step, resume_checkpoint, save_checkpoint
 
@@ -22,7 +22,7 @@ def usable_precision(asked: str) -> str:
     """
     if asked == "float32" or gpus():
         return asked
-    return asked if "BF16" in cpu_capabilities() else "float32"
+    return asked if has_bfloat16() else "float32"
 
 
 def device_line() -> str:

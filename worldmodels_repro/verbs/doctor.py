@@ -190,9 +190,9 @@ def _game(game: Game) -> tuple[str, list[str]]:
 
 
 def _encoder() -> tuple[str, list[str]]:
-    from worldmodels_repro.models.runtime import cpu_capabilities
+    from worldmodels_repro.models.runtime import has_bfloat16
 
-    both = "BF16" in cpu_capabilities()
+    both = has_bfloat16()
     return f"OpenVINO on the CPU, {'bf16 and f32' if both else 'f32 (no bf16)'}", []
 
 
