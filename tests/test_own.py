@@ -19,9 +19,9 @@ CONFIG = f"""
 game: {OWN}:GAME
 trackers: ["{OWN}:Notes"]
 rollouts: {{policies: {{"{OWN}:leaning": 4, held: 2}}, max_steps: 60}}
-vae: {{layers: "{OWN}:SHALLOW", z: 5, epochs: 1, batch: 16, validation: 0.2}}
-memory: {{steps: 4, batch: 4, sequence: 20, units: 16, validate_every: 2, validation: 0.2,
-         done: true, reward: true}}
+vae: {{layers: "{OWN}:SHALLOW", z: 5, epochs: 1, mirror: true, batch: 16, validation: 0.2}}
+memory: {{steps: 4, batch: 4, sequence: 20, units: 16, mirror: true, validate_every: 2,
+         validation: 0.2, done: true, reward: true}}
 evolve: {{generations: 2, population: 4, rollouts: 1, max_steps: 40, evaluate_every: 2,
           evaluate_rollouts: 2, slots: 2, workers: 1, world: dream, select: real}}
 evaluate: {{episodes: 2, random_episodes: 2}}
@@ -38,6 +38,8 @@ def test_every_stage_runs_on_what_a_user_brings(tmp_path: Path) -> None:
     assert sorted({line["episode"].split("-")[0] for line in lines}) == ["held", "leaning"]
     assert load_npz(run / "vae" / "weights.npz")["encoder/conv2/kernel"].shape == (5, 5, 8, 16)
     assert load_npz(run / "latents" / "leaning-000000.npz")["mu"].shape[1] == 5
+    assert load_npz(run / "latents" / "leaning-000000.npz").keys() == {  # GAME has no mirror image
+        "mu", "logvar", "actions", "rewards", "terminated", "truncated"}
     judged = load_json(next(run.glob("evaluat*/evaluation.json")), dict)
     assert judged["environment"] == "own/Dot-v0"
     assert 0 < judged["results"]["random"]["mean"] <= 60

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from worldmodels_repro.config import check_config
 from worldmodels_repro.envs.registry import game_named
-from worldmodels_repro.errors import UserError
 from worldmodels_repro.evolution.players import WorldSpec
 from worldmodels_repro.models.contracts import Context, Precision, Predicted
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.vae.vision import Vision
 from worldmodels_repro.policies.agent import Controllers
 from worldmodels_repro.policies.random import RandomNetwork
-from worldmodels_repro.worlds.agent import Body, Senses, network_of
+from worldmodels_repro.worlds.agent import Body, Senses, load_body
 from worldmodels_repro.worlds.dream import Dream
 from worldmodels_repro.worlds.episodes import Played, World, play
 from worldmodels_repro.worlds.forward import ForwardDream, ForwardWorld, shown
@@ -180,10 +180,13 @@ def test_a_c_that_looks_into_a_mirror_is_as_symmetric_as_the_game() -> None:
     np.testing.assert_allclose((here + mirrored(there)) / 2, controllers.act(seen))
 
 
-def test_a_game_of_choices_has_no_mirror_for_c() -> None:
-    config = check_config({"game": "pong", "controller": {"mirror": True}}, "x")
-    with pytest.raises(UserError, match="no mirror image that C could look at"):
-        network_of(config, 1)
+@pytest.mark.parametrize(("game", "symmetric"), [("car_racing", True), ("pong", False)])
+def test_c_is_asked_of_a_mirror_image_where_the_game_has_one(tiny_run: Path, game: str,
+                                                             symmetric: bool) -> None:
+    config = check_config({"game": game, "controller": {"inputs": ["z"], "mirror": True}}, "x")
+    body = load_body(tiny_run, config)
+    assert body.mirror is symmetric  # pong has choices, which have no mean
+    assert body.seen == body.features * (1 + symmetric)
 
 
 def test_z_is_a_posterior_sample() -> None:

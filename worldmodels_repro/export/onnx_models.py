@@ -17,7 +17,7 @@ from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn, load_mdn_rnn
 from worldmodels_repro.models.vae.vision import Vision, load_vision
 from worldmodels_repro.run import Run
-from worldmodels_repro.worlds.agent import Agent, load_agent
+from worldmodels_repro.worlds.agent import Agent, asks_twice, load_agent
 
 if TYPE_CHECKING:
     from worldmodels_repro.export.graph import Graph
@@ -152,7 +152,7 @@ def _evolved(run: Run) -> Agent:
     """
     if run.config.controller.stage == "learn":
         raise UserError("this run's C has learnt, and only one that evolved is written")
-    if run.config.controller.mirror:
+    if asks_twice(run.config):
         raise UserError("this run's C looks into a mirror, and only one that does not is written")
     if run.config.evolve.untrained_memory:
         raise UserError("this run's C was evolved beside an M that never learned")

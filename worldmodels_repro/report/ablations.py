@@ -7,6 +7,7 @@ from worldmodels_repro.report import judgement
 from worldmodels_repro.run import Run, load_run
 from worldmodels_repro.storage import load_npz
 from worldmodels_repro.tables import Ablation, Ablations
+from worldmodels_repro.worlds.agent import sees
 
 
 def ablations(run: Run) -> Ablations:
@@ -34,7 +35,7 @@ def ablations(run: Run) -> Ablations:
 def seen(run: Run) -> str:
     """What a run's C acts on."""
     config = run.config
-    parts = ", ".join(config.controller.sees)
+    parts = ", ".join(sees(config))
     hidden = f", {config.controller.hidden} hidden units" if config.controller.hidden else ""
     return parts + hidden + (", M untrained" if config.evolve.untrained_memory else "")
 

@@ -10,7 +10,7 @@ from worldmodels_repro.models.vae.layers import layers_named
 from worldmodels_repro.run import Run
 from worldmodels_repro.storage import needed
 from worldmodels_repro.tables import Architecture
-from worldmodels_repro.worlds.agent import shape_of
+from worldmodels_repro.worlds.agent import sees, shape_of
 
 
 def architecture(run: Run) -> Architecture:
@@ -31,7 +31,7 @@ def architecture(run: Run) -> Architecture:
             "encoder": [list(row) for row in encoder], "decoder": [list(row) for row in decoder],
             "dense": layers.dense, "units": m.units, "mixtures": m.mixtures,
             "heads": ["the end"] * m.done + ["the reward"] * m.reward,
-            "sees": config.controller.sees,
+            "sees": sees(config),
             "layers": [list(row) for row in shape_of(config).layers],
             "parameters": parameters(config)}
 

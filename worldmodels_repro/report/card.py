@@ -18,7 +18,7 @@ from worldmodels_repro.run import Run, load_marker
 from worldmodels_repro.sections import WORLDS, in_words
 from worldmodels_repro.storage import write_atomically
 from worldmodels_repro.tables import Cost
-from worldmodels_repro.worlds.agent import shape_of
+from worldmodels_repro.worlds.agent import sees, shape_of
 
 NAME = "README.md"
 
@@ -100,7 +100,7 @@ def table(run: Run) -> Card:
     return {
         "run": str(run.path), "game": judged["environment"],
         "actions": game_named(config.game).action_names, "by": config.controller.by,
-        "sees": config.controller.sees, "parameters": own,
+        "sees": sees(config), "parameters": own,
         "memory": _memory(config) if sees_v else "", "lent": lent,
         "policies": dict(config.rollouts.policies) if facts else {},
         "agents": config.rollouts.agents if facts else [],

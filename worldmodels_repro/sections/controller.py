@@ -35,7 +35,8 @@ class Controller(Section):
     mirror: bool = False
     """C is asked twice, of what it sees and of the mirror image of that, and does the mean of its
     first answer and its second one mirrored back (the symmetrised policy of van der Pol et al.
-    2020). So it is as symmetric as the game, whatever its weights."""
+    2020). So it is as symmetric as the game, whatever its weights. Nothing where the game has no
+    mirror image, or choices in place of numbers."""
 
     @model_validator(mode="after")
     def _inputs_differ(self) -> Controller:
@@ -60,11 +61,6 @@ class Controller(Section):
                              "controller.by=dqn and controller.inputs=[o], or "
                              "controller.classes=null")
         return self
-
-    @property
-    def sees(self) -> list[str]:
-        """What C sees, in words."""
-        return [*self.inputs, *["those of the mirror image"] * self.mirror]
 
     @property
     def sees_v(self) -> bool:

@@ -66,7 +66,8 @@ class Memory(Section):
     adrift_steps: Positive = 25
     """adrift: for so many steps, or to the episode's end."""
     mirror: bool = False
-    """Half of the training windows are mirrored, actions too; needs latents of vae.mirror=true."""
+    """Half of the training windows are mirrored, actions too, where the game is symmetric; needs
+    latents of vae.mirror=true."""
     validation: Share = 0.05
     """Share of the episodes held out, whole."""
     validate_every: Positive = 200

@@ -17,6 +17,7 @@ from worldmodels_repro.data.episodes import (
     kept_episodes,
     load_episode,
 )
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
 from worldmodels_repro.models.contracts import Representation
 from worldmodels_repro.models.encoding import Encoding
@@ -53,7 +54,8 @@ def run(stage_run: Run) -> None:
     _take_over(stage_run, folder)
     vision = load_vision(stage_run.path, stage_run.config.vae.layers).only_encoder()
     job = Job(rollouts=rollouts, latents=folder, vision=vision,
-              mirror=stage_run.config.vae.mirror)
+              mirror=(stage_run.config.vae.mirror
+                      and game_named(stage_run.config.game).mirrored is not None))
     waiting = [name for name in episodes if not _is_whole(episode_file(folder, name))]
     with (Progress("latents", len(episodes), "episodes", len(episodes) - len(waiting)) as progress,
           Pool(job, stage_run.config.evolve.workers,

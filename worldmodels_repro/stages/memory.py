@@ -44,15 +44,16 @@ def run(stage_run: Run) -> None:
                 if not config.skip_bad_files or episode_file(latents, name).exists()]
     episodes = list(episode_lengths(latents, episodes, LATENTS, config.skip_bad_files))
     training, held_out = split_episodes(episodes, settings.validation, config.seed)
-    arrays = (*LATENTS, "mirrored_mu", "mirrored_logvar") if settings.mirror else LATENTS
-    read = {name: load_episode(latents, name, arrays) for name in episodes}
     game = game_named(config.game)
+    mirrored = game.mirrored if settings.mirror else None
+    arrays = (*LATENTS, "mirrored_mu", "mirrored_logvar") if mirrored else LATENTS
+    read = {name: load_episode(latents, name, arrays) for name in episodes}
     told = game.told(settings.taken_actions)
     for episode in read.values():
         episode["actions"] = told(episode["actions"])
     sequences, validation = (
         Sequences([read[name] for name in part], settings.sequence, settings.restart_input,
-                  settings.foresight, endings, game.mirrored if settings.mirror else None)
+                  settings.foresight, endings, mirrored)
         for part, endings in ((training, settings.endings), (held_out, 0.0)))
     save_npz(folder / "starts.npz", first_posteriors(read.values()))
     seed = episode_seed(config.seed, "models", 4)

@@ -43,8 +43,8 @@ SHOWN = 8  # fixed held-out frames whose reconstructions are drawn each epoch
 def run(stage_run: Run) -> None:
     """Train V for the epochs that are missing."""
     settings = stage_run.config.vae
-    if settings.mirror and game_named(stage_run.config.game).mirrored is None:
-        raise UserError(f"{stage_run.config.game} has no mirror image: leave vae.mirror=false")
+    if game_named(stage_run.config.game).mirrored is None:
+        settings = settings.model_copy(update={"mirror": False})
     layers = layers_named(settings.layers)
     folder = stage_run.begin("vae")
     if folder is None:

@@ -164,9 +164,20 @@ def load_body(run: Path, config: Config) -> Body:
                 hidden=config.controller.hidden, bias=config.controller.bias,
                 sample_z=config.evolve.sample_z, precision=precision,
                 taken_actions=config.memory.taken_actions, sight=sight, encoder=encoder,
-                mirror=config.controller.mirror)
+                mirror=asks_twice(config))
     return replace(body, network=network_of(config, encoder_of(config).outputs if sight
                                             else body.features))
+
+
+def asks_twice(config: Config) -> bool:
+    """Whether C is asked of the mirror image too: the mean of two actions must be an action."""
+    game = game_named(config.game)
+    return config.controller.mirror and game.mirrored is not None and bool(game.ranges)
+
+
+def sees(config: Config) -> list[str]:
+    """What C sees, in words."""
+    return [*config.controller.inputs, *["those of the mirror image"] * asks_twice(config)]
 
 
 def sight_of(config: Config) -> Sight:
@@ -227,9 +238,6 @@ def network_of(config: Config, features: int) -> Network | None:
                         "controller.inputs=[o] and controller.classes=frozen, tuned or fresh"
                         if game.joint else f"{game.name} has no classes to tell apart: set "
                         "controller.classes=null, or game=detector_joint")
-    if config.controller.mirror and (game.mirrored is None or not game.ranges):
-        raise UserError(f"{game.name} has no mirror image that C could look at: set "
-                        "controller.mirror=false")
     if by in EVOLVED:
         return None
     if by == "dqn" and game.choices is None:

@@ -17,6 +17,7 @@ from worldmodels_repro.models.mdn_rnn.forward import load_mdn_rnn
 from worldmodels_repro.models.runtime import arithmetic
 from worldmodels_repro.seeds import generator
 from worldmodels_repro.storage import Arrays, load_npz
+from worldmodels_repro.worlds.agent import asks_twice
 
 if TYPE_CHECKING:
     from worldmodels_repro.config import Config  # workers need no settings
@@ -74,7 +75,7 @@ def load_dream(run: Path, config: Config, temperature: float | None = None) -> D
     Raises:
         UserError: a file is missing or does not fit.
     """
-    if config.controller.mirror:
+    if asks_twice(config):
         raise UserError(f"the C of {run} looks into a mirror, and M's dream has no picture to "
                         "mirror")
     starts = load_starts(run)
