@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from worldmodels_repro.models.optimizers import LARGEST, Muon, optimizer
-from worldmodels_repro.sections import Memory
+from worldmodels_repro.models.optimizers import Muon, optimizer
+from worldmodels_repro.sections import Memory, Vae
 
 RNG = np.random.default_rng(3)
 
@@ -20,7 +20,7 @@ def test_the_orthogonal_part_points_as_the_matrix_and_stretches_nothing(
     height, width = int(np.prod(shape[:-1])), shape[-1]
     u, _, vt = np.linalg.svd(RNG.normal(size=(height, width)), full_matrices=False)
     kernel = ((u * np.geomspace(1, 0.01, len(vt))) @ vt).reshape(shape).astype(np.float32)
-    found = Muon(0.01, products).zeropower_via_newtonschulz5(kernel, 6)
+    found = Muon(0.01, 60, products).zeropower_via_newtonschulz5(kernel, 6)
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
     rotated = u.T @ keras.ops.convert_to_numpy(found).reshape(height, width) @ vt.T
     stretched = np.diagonal(rotated)
@@ -30,10 +30,20 @@ def test_the_orthogonal_part_points_as_the_matrix_and_stretches_nothing(
 
 
 def test_a_matrix_that_is_too_large_goes_by_adamw() -> None:
-    muon = Muon(0.01)
+    muon = Muon(0.01, 20)
     small, large, bias = (keras.Variable(np.zeros(shape, np.float32))
-                          for shape in ((LARGEST, 2 * LARGEST), (LARGEST + 1, LARGEST + 1), (9,)))
+                          for shape in ((20, 40), (21, 21), (9,)))
     assert [muon._should_use_adamw(v) for v in (small, large, bias)] == [False, True, True]
+
+
+@pytest.mark.parametrize(("settings", "shape", "by_adamw"), [
+    (Vae(optimizer="muon"), (5, 5, 64, 512), True),  # the decoder's one pixel, of half of V
+    (Vae(optimizer="muon"), (4, 4, 128, 256), False),
+    (Memory(optimizer="muon"), (512, 2048), False)])  # Doom's LSTM
+def test_only_matrices_worth_it_go_by_muon(settings: Vae | Memory, shape: tuple[int, ...],
+                                           by_adamw: bool) -> None:
+    assert optimizer(settings)._should_use_adamw(keras.Variable(np.zeros(shape, np.float32))
+                                                 ) is by_adamw
 
 
 def test_products_are_in_what_the_layers_compute_in() -> None:

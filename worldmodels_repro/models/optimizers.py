@@ -11,7 +11,11 @@ from keras import ops
 
 from worldmodels_repro.sections import Memory, Vae
 
-LARGEST = 512
+LARGEST = {Vae: 256, Memory: 512}
+"""The most that a matrix's shorter side may have for its orthogonal part to be worth the time,
+which grows with the square of that side. V's matrix of the decoder's one pixel (3,200 by 1,024, or
+1,600 by 512) is applied once a frame: its orthogonal part would cost more than all the rest of a
+step. M's largest (512 by 2,048) are applied at each step of each window."""
 
 
 class Muon(keras.optimizers.Muon):
@@ -19,22 +23,22 @@ class Muon(keras.optimizers.Muon):
 
     Keras's does so for the kernels of Dense and LSTM layers; here those of convolutions are
     matrices as well: (height, width, a, b) -> (height width a, b). Whatever is no matrix goes by
-    AdamW at the same rate. So does a matrix whose shorter side is over ``LARGEST``: the work of its
-    orthogonal part grows with the square of that side, and the one of V's (1,024 by 3,200) would
-    cost more than all the rest of a step.
+    AdamW at the same rate, and so does a matrix whose shorter side is over ``largest``.
 
     Args:
         learning_rate: of both.
+        largest: see ``LARGEST``.
         products: the type in which orthogonal parts are computed; their authors' is bfloat16.
         **others: Keras's.
     """
 
-    def __init__(self, learning_rate: float, products: str = "float32", **others: Any):
+    def __init__(self, learning_rate: float, largest: int, products: str = "float32",
+                 **others: Any):
         super().__init__(learning_rate, **others)
-        self._products = products
+        self._largest, self._products = largest, products
 
     def _should_use_adamw(self, variable: Any) -> bool:
-        return len(variable.shape) not in (2, 4) or min(_matrix(variable.shape)) > LARGEST
+        return len(variable.shape) not in (2, 4) or min(_matrix(variable.shape)) > self._largest
 
     def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
         """The orthogonal part of a kernel, in the kernel's shape."""
@@ -57,4 +61,4 @@ def optimizer(settings: Vae | Memory, **others: Any) -> keras.optimizers.Optimiz
     if settings.optimizer == "adam":
         return keras.optimizers.Adam(settings.learning_rate, **others)
     products = "float32" if settings.precision == "float32" else "bfloat16"
-    return Muon(settings.learning_rate, products, **others)
+    return Muon(settings.learning_rate, LARGEST[type(settings)], products, **others)
