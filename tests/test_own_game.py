@@ -246,13 +246,13 @@ def test_a_game_that_ends_or_hangs_its_process_is_told_in_a_line(
     assert words in lines[0] and file in lines[0]
 
 
-@pytest.mark.parametrize(("name", "package"), [("cart_pole", "gymnasium"), ("freeway", "ale_py")])
+@pytest.mark.parametrize(("name", "package"), [("cart_pole", "gymnasium"), ("enduro", "ale_py")])
 def test_the_games_of_the_docs_are_fit(name: str, package: str) -> None:
     pytest.importorskip(package)
     config = load_config(f"examples/games/{name}.yaml")
     found = look(config.game, episodes=1, seconds=0.1)
     met = [problem for problem in found.problems if "no policy ever met a reward" not in problem]
-    assert not met  # a hundred steps are too few to cross a road by chance
+    assert not met  # a hundred steps are too few to overtake by chance
     assert found.speed > 0
 
 

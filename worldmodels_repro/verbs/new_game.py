@@ -12,7 +12,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what is looked at, and where the row goes."""
     parser.add_argument("file", type=Path, metavar="FILE", help="to write, e.g. my_game.py")
     parser.add_argument("--env", required=True, metavar="ENV", help="the environment: an id of "
-                        "gymnasium's (CartPole-v1, ALE/Freeway-v5, module:id), or a class, "
+                        "gymnasium's (CartPole-v1, ALE/Enduro-v5, module:id), or a class, "
                         "module:Class or path/to/file.py:Class")
 
 
