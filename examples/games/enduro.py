@@ -1,4 +1,4 @@
-"""Atari's Enduro: overtake others. `worldmodels new-game` wrote this; the crop, choices and numbers changed.
+"""Atari's Enduro: overtake. `worldmodels new-game` wrote this; crop, choices and numbers changed.
 
     worldmodels check-game examples/games/enduro.py
     worldmodels all examples/games/enduro.yaml --run logs/enduro
