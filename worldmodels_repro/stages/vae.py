@@ -43,8 +43,6 @@ SHOWN = 8  # fixed held-out frames whose reconstructions are drawn each epoch
 def run(stage_run: Run) -> None:
     """Train V for the epochs that are missing."""
     settings = stage_run.config.vae
-    if game_named(stage_run.config.game).mirrored is None:
-        settings = settings.model_copy(update={"mirror": False})
     layers = layers_named(settings.layers)
     folder = stage_run.begin("vae")
     if folder is None:
@@ -52,6 +50,8 @@ def run(stage_run: Run) -> None:
     if settings.epochs == 0:
         _take_over(stage_run, Path(str(settings.start)), folder)
         return
+    if game_named(stage_run.config.game).mirrored is None:
+        settings = settings.model_copy(update={"mirror": False})
     rollouts = stage_run.folder("rollouts")
     lengths = episode_lengths(rollouts, kept_episodes(rollouts), FRAMES,
                               stage_run.config.skip_bad_files)
