@@ -11,6 +11,7 @@ import pytest
 from worldmodels_repro.config import check_config
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.evolution.players import WorldSpec
+from worldmodels_repro.frame import mirror_images
 from worldmodels_repro.models.contracts import Context, Precision, Predicted
 from worldmodels_repro.models.mdn_rnn.forward import MdnRnn
 from worldmodels_repro.models.vae.vision import Vision
@@ -153,6 +154,30 @@ def test_senses_act_on_z_and_h_before_m_moves() -> None:
     third = senses.see(frames, noise)
     assert np.abs(third[0, 32:]).max() == 0
     np.testing.assert_array_equal(third[1], second[1])
+
+
+def test_a_mirror_image_has_left_and_right_exchanged() -> None:
+    frames = RNG.integers(0, 256, (3, 64, 64, 3), np.uint8)
+    np.testing.assert_array_equal(mirror_images(frames), frames[:, :, ::-1])
+    assert mirror_images(frames[:0]).shape == (0, 64, 64, 3)
+
+
+@pytest.mark.parametrize("live", [[1], [0, 2, 4], [0, 1, 2, 3, 4]])
+def test_a_slot_sees_the_same_whoever_else_is_awake(live: list[int]) -> None:
+    """Its features and those of its mirror image, bit for bit; who sleeps keeps its z."""
+    body = replace(_body("f32"), mirror=True)
+    noise = RNG.standard_normal((5, 32)).astype(np.float32)
+    frames = RNG.integers(0, 256, (2, 5, 64, 64, 3), np.uint8)
+    all_awake, some = Senses(body, 5), Senses(body, 5)
+    for senses in (all_awake, some):
+        senses.see(frames[0], noise)
+        senses.remember(np.ones((5, 3), np.float32))
+    before = some.see(frames[0], noise).copy()
+    expected = all_awake.see(frames[1], noise)
+    after = some.see(frames[1], noise, np.array(live))
+    np.testing.assert_array_equal(after[live], expected[live])
+    asleep = sorted({0, 1, 2, 3, 4} - set(live))
+    np.testing.assert_array_equal(after[asleep], before[asleep])
 
 
 def test_a_c_that_looks_into_a_mirror_is_as_symmetric_as_the_game() -> None:

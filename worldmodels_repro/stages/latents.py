@@ -19,6 +19,7 @@ from worldmodels_repro.data.episodes import (
 )
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.frame import mirror_images
 from worldmodels_repro.models.contracts import Representation
 from worldmodels_repro.models.encoding import Encoding
 from worldmodels_repro.models.vae.vision import load_vision
@@ -100,7 +101,7 @@ class Encodes:
         """The episode of this name."""
         episode = load_episode(self._job.rollouts, name)
         frames = episode.pop("frames")
-        views = {"": frames} | ({"mirrored_": frames[:, :, ::-1]} if self._job.mirror else {})
+        views = {"": frames} | ({"mirrored_": mirror_images(frames)} if self._job.mirror else {})
         latents: Arrays = {}
         for prefix, view in views.items():
             for part, array in zip(("mu", "logvar"), self._encoding.posteriors(view), strict=True):

@@ -24,6 +24,7 @@ from worldmodels_repro.data.episodes import (
 from worldmodels_repro.data.frame_pool import FramePool
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.frame import mirror_images
 from worldmodels_repro.models.vae.layers import layers_named
 from worldmodels_repro.models.vae.ranges import measure_ranges
 from worldmodels_repro.models.vae.vision import load_vision
@@ -119,7 +120,7 @@ class Frames:
         for batch in self._pool.batches(self._training, min(settings.batch, self._frames), rng):
             if settings.mirror:
                 turned = rng.random(len(batch)) < 0.5
-                batch[turned] = batch[turned, :, ::-1]
+                batch[turned] = mirror_images(batch[turned])
             noise = rng.standard_normal((len(batch), settings.z), np.float32)
             logs = model.train_on_batch((batch, noise), return_dict=True)
             means.add(logs, len(batch))

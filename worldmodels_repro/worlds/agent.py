@@ -13,6 +13,7 @@ from worldmodels_repro.data.stacks import Sight
 from worldmodels_repro.envs.game import Game
 from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.errors import UserError
+from worldmodels_repro.frame import FRAME, mirror_images
 from worldmodels_repro.models.contracts import ForwardModel, Precision, Representation
 from worldmodels_repro.models.controller import ControllerShape
 from worldmodels_repro.models.convolutions import TABLES, FrameEncoder
@@ -301,36 +302,38 @@ class Senses:
     """V and M at work on B episodes in lockstep: frames in, what C sees out.
 
     ``see`` then C acts then ``remember``: act on (z_t, h_t), then feed (z_t, a_t) to M for
-    h_{t+1} (appendix A.4's loop). Where C looks into a mirror a second V and M live there.
+    h_{t+1} (appendix A.4's loop). Where C looks into a mirror V and M have 2 B rows, those of the
+    mirror images last.
+
+    Attributes:
+        state: (B, n) of z, h and c each, what V and M say now, whether C sees it or not.
     """
 
     def __init__(self, body: Body, batch: int):
         assert body.vision is not None  # StatesWorld is for those without
+        self._batch, self._views = batch, 1 + body.mirror
+        rows, game = self._views * batch, game_named(body.game)
         # Encoders of half and a quarter of the batch as well: towards the end of a chunk few
         # slots are live, and V is the dearest part of a step. An image's bits are the same in
         # all of them; each takes 8 MB.
-        sizes = {batch, -(-batch // 2), -(-batch // 4)}
-        self._encoders = {size: body.vision.encoder(size, body.precision)
-                          for size in sorted(sizes)}
-        self._memory = body.memory.follow(batch, body.precision) if body.memory else None
-        self._sample = body.sample_z
-        self._told = game_named(body.game).told(body.taken_actions)
-        self.z = np.zeros((batch, body.vision.size), np.float32)
-        # What V and M say now, by name, whether C sees it or not.
-        self.state = {"z": self.z} | dict(self._memory.state if self._memory else {})
-        self._parts = [self.state[name] for name in body.inputs]
-        self._mirrored = game_named(body.game).mirrored
-        self._image = Senses(replace(body, mirror=False), batch) if body.mirror else None
-        if self._image is not None:
-            self._parts.append(self._image.features)
-        self.features: np.ndarray = np.zeros((batch, body.seen), np.float32)
+        self._encoders = {size: body.vision.encoder(self._views * size, body.precision)
+                          for size in sorted({batch, -(-batch // 2), -(-batch // 4)})}
+        self._memory = body.memory.follow(rows, body.precision) if body.memory else None
+        self._sample, self._told = body.sample_z, game.told(body.taken_actions)
+        self._mirrored = game.mirrored if body.mirror else None
+        self._frames = np.zeros((rows, *FRAME), np.uint8)
+        self._z = np.zeros((rows, body.vision.size), np.float32)
+        state = {"z": self._z} | dict(self._memory.state if self._memory else {})
+        self.state = {name: array[:batch] for name, array in state.items()}
+        self._parts = [state[name][first:first + batch]
+                       for first in range(0, rows, batch) for name in body.inputs]
+        self._features: np.ndarray = np.zeros((batch, body.seen), np.float32)
 
     def forget(self, slot: int) -> None:
         """An episode begins in this slot: h_0 = c_0 = 0."""
         if self._memory is not None:
-            self._memory.reset(slot)
-        if self._image is not None:
-            self._image.forget(slot)
+            for row in range(slot, len(self._z), self._batch):
+                self._memory.reset(row)
 
     def see(self, frames: np.ndarray, noise: np.ndarray,
             live: np.ndarray | None = None) -> np.ndarray:
@@ -344,29 +347,25 @@ class Senses:
         Returns:
             Features (B, F), those of the mirror image last; the array is reused by the next call.
         """
-        if self._image is not None:
-            self._image.see(frames[:, :, ::-1], noise, live)
-        count = len(frames) if live is None else len(live)
-        size = next(size for size in self._encoders if size >= count)
-        if live is None or size == len(frames):
-            self._look(slice(None), frames, noise)
-        elif count:
-            # Rows that only fill the batch repeat a live one.
-            rows = np.concatenate([live, np.full(size - count, live[0])])
-            self._look(rows, frames[rows], noise[rows])
-        column = 0
-        for part in self._parts:
-            self.features[:, column:column + part.shape[1]] = part
-            column += part.shape[1]
-        return self.features
-
-    def _look(self, rows: np.ndarray | slice, frames: np.ndarray, noise: np.ndarray) -> None:
-        mu, logvar = self._encoders[len(frames)].encode(frames)
-        self.z[rows] = mu + np.exp(0.5 * logvar) * noise if self._sample else mu
+        slots = np.arange(self._batch) if live is None else live
+        count = len(slots)
+        if count:
+            size = next(size for size in self._encoders if size >= count)
+            looked = self._frames[:self._views * size]  # rows that only fill the batch are old
+            looked[:count] = frames[slots]
+            if self._mirrored is not None:
+                looked[size:size + count] = mirror_images(looked[:count])
+            mu, logvar = self._encoders[size].encode(looked)
+            for view in range(self._views):
+                rows, of = slots + view * self._batch, slice(view * size, view * size + count)
+                self._z[rows] = (mu[of] + np.exp(0.5 * logvar[of]) * noise[slots]
+                                 if self._sample else mu[of])
+        return np.concatenate(self._parts, axis=1, out=self._features)
 
     def remember(self, actions: np.ndarray) -> None:
         """Actions (B, A) just taken: M moves on."""
-        if self._memory is not None:
-            self._memory.step(self.z, self._told(actions))
-        if self._image is not None and self._mirrored is not None:
-            self._image.remember(self._mirrored(actions))
+        if self._memory is None:
+            return
+        if self._mirrored is not None:
+            actions = np.concatenate([actions, self._mirrored(actions)])  # (2 B, A)
+        self._memory.step(self._z, self._told(actions))
