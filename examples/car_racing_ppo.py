@@ -21,7 +21,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecFrameStack
+from stable_baselines3.common.vec_env import SubprocVecEnv, VecEnv, VecFrameStack, VecNormalize
 
 FAST, ORIGINAL = "worldmodels_repro:worldmodels/CarRacingFast-v0", "CarRacing-v3"
 HELD, STACKED = 4, 4  # steps an action lasts; pictures that are seen at once
@@ -59,8 +59,11 @@ class UntilThen(BaseCallback):
 def learnt(env_id: str, options: argparse.Namespace) -> tuple[int, np.ndarray]:
     """Learn on one for so long; the game's steps that were played, and the judged scores (E,)."""
     training = games(env_id, options.games, options.seed)
-    model = PPO("CnnPolicy", training, n_steps=options.n_steps, batch_size=128, n_epochs=4,
-                learning_rate=3e-4, clip_range=0.2, ent_coef=0.0, seed=options.seed, device="cpu")
+    # Rewards of about one, and noise that lasts a few steps, as rl-baselines3-zoo has them.
+    model = PPO("CnnPolicy", VecNormalize(training, norm_obs=False), n_steps=options.n_steps,
+                batch_size=128, n_epochs=4, learning_rate=3e-4, use_sde=True, sde_sample_freq=4,
+                policy_kwargs={"log_std_init": -2.0, "ortho_init": False}, seed=options.seed,
+                device="cpu")
     model.learn(10**9, UntilThen(60.0 * options.minutes))
     training.close()
     judge = games(ORIGINAL, min(options.games, options.episodes), JUDGED)
