@@ -232,9 +232,10 @@ def test_without_an_ending_head_only_time_ends_a_dream() -> None:
     assert play_randomly(replace(dream, memory=memory), [1]).steps[0] == 1000
 
 
-def test_the_reward_is_one_a_step_or_the_heads() -> None:
+def test_the_reward_is_one_for_each_time_an_action_is_done_or_the_heads() -> None:
     for dream, reward in ((small_dream(), 1.0), (small_dream(reward=2.5), 2.5),
-                          (small_dream(reward=-0.1), -0.1)):
+                          (small_dream(reward=-0.1), -0.1),
+                          (replace(small_dream(), game="car_racing@4"), 4.0)):
         world = DreamWorld(dream, 2)
         world.reset(0, 1)
         rewards, dones = world.step(np.zeros((2, 3)))

@@ -42,6 +42,8 @@ def test_milestones_by_hand(tmp_path: Path) -> None:
     assert rows[2] == rows[1] | {"score": 880.0}
     # Generation 9's row is not there.
     assert rows[3] == {"score": 900.0, "generation": None, "steps": None, "core_hours": None}
+    twice = table(Run(tmp_path, load_config(QUICK, ["game=car_racing@2"])))
+    assert [row["steps"] for row in twice] == [5_010_000, 10_010_000, 10_010_000, None]
     dollar, _ = core_hour(load_prices())
     assert dollar == load_prices().hour("c7a.16xlarge", False) / 64
     lines = [line.split() for line in text(rows, "real", dollar, "a machine").splitlines()[1:]]

@@ -44,7 +44,8 @@ class Config(Section):
     game: GameName = "car_racing"
     """The world to learn: car_racing, take_cover, pong, cube_crash; cart_pole, acrobot, pendulum,
     lunar_lander, lunar_lander_continuous, which have a state, and so have detector, _onward,
-    _random, _raw and _joint (docs/detector.md); or your own Game at path/to/file.py:NAME."""
+    _random, _raw and _joint (docs/detector.md); or your own Game at path/to/file.py:NAME. With
+    @n behind it every action is done n times, and a step is so many of the game's."""
     seed: Annotated[int, Field(ge=0)] = 1
     """The run's seed; every other one is derived from it."""
     skip_bad_files: bool = Field(default=False, json_schema_extra=SPEED)

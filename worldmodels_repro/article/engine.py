@@ -166,7 +166,7 @@ def action_table(game: Game, taken_actions: bool) -> dict[str, Any]:
                         "taken is another; leave the run out")
     return {"scale": scale.tolist(), "offset": offset.tolist(), "low": game.low.tolist(),
             "high": game.high.tolist(), "told": how, "keys": dict(game.keys), "fps": game.fps,
-            "most": game.max_steps}
+            "most": game.max_steps, "repeat": game.repeat}
 
 
 def stretch(game: Game) -> tuple[np.ndarray, np.ndarray]:

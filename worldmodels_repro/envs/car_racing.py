@@ -223,6 +223,7 @@ class FastCarRacing(upstream.CarRacing):
         self._blender = CarBlender(view, self._texture.canvas)
         self._panel = None if view is CROPPED else Panel(self._canvas[view.height :, :, :3])
         self._touched: set[int] = set()
+        self._draws = True
         tile = Box2D.b2BodyDef(type=Box2D.b2_staticBody)
 
         def create_static_body(fixtures: Any) -> Any:
@@ -239,6 +240,20 @@ class FastCarRacing(upstream.CarRacing):
         observation, info = super().reset(seed=seed, options=options)
         self.car.__class__ = _FloatCar
         return observation, info
+
+    def repeat_step(self, action: Any, times: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """So many steps of one action; only the last is drawn."""
+        total = 0.0
+        for left in reversed(range(times)):
+            self._draws = left == 0
+            frame, reward, terminated, truncated, info = self.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        if not self._draws:  # it ended before
+            self._draws = True
+            frame = self.state = self._render("state_pixels")
+        return frame, total, terminated, truncated, info
 
     def _create_track(self) -> bool:
         if not self._draw_lots_for_track():
@@ -259,6 +274,8 @@ class FastCarRacing(upstream.CarRacing):
             for tile in sorted(self._touched):
                 texture.visit(tile)
             self._touched.clear()
+        if not self._draws:
+            return self.state
         hull = self.car.hull
         x, y = hull.position
         texture.view(x, y, hull.angle, self.t)

@@ -12,6 +12,7 @@ import numpy as np
 
 from worldmodels_repro.envs.changed import PICTURES, Change
 from worldmodels_repro.envs.guard import Guard
+from worldmodels_repro.envs.repeated import Repeated
 from worldmodels_repro.errors import UserError, did_you_mean
 from worldmodels_repro.frame import FRAME, SIDE
 
@@ -69,6 +70,8 @@ class Game:
             nothing of that kind.
         keys: what each key adds to the action of a person who plays; none, and nobody can.
         fps: steps a second for those who watch or play.
+        repeat: how often every action is done: a step of the game is so many of the environment's,
+            and ``max_steps`` and ``fps`` count the game's.
         own: where the game is a user's, ``path/to/file.py:NAME``: its environments are guarded.
         hang_after: seconds after which a call of a user's game counts as hung; 0 never.
     """
@@ -101,6 +104,7 @@ class Game:
     max_steps: int = 1000
     keys: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     fps: int = 50
+    repeat: int = 1
     own: str = ""
     hang_after: float = 300.0
 
@@ -122,6 +126,19 @@ class Game:
         change, frames = self.changes[name], self.frames
         return replace(self, name=f"{self.name}+{name}", changed=name, fast_id=None,
                        frames=lambda env: frames(change(env)))
+
+    def repeated(self, times: int) -> Game:
+        """The game in which every action is done so many times.
+
+        Raises:
+            UserError: its longest episode is no whole number of that.
+        """
+        if times < 2 or self.max_steps % times:
+            fit = [str(n) for n in range(2, 11) if self.max_steps % n == 0]
+            raise UserError(f"{self.name}@{times} does not fit: of episodes of {self.max_steps} "
+                            f"steps an action can last {', '.join(fit) or 'one'}")
+        return replace(self, name=f"{self.name}@{times}", repeat=self.repeat * times,
+                       max_steps=self.max_steps // times, fps=max(1, self.fps // times))
 
     @property
     def actions(self) -> int:
@@ -199,14 +216,18 @@ class Game:
         return seen
 
     def _guarded(self, make: Callable[[], Frames], frames: bool) -> Frames:
+        def whole() -> Frames:
+            env = make()
+            return env if self.repeat == 1 else Repeated(env, self.repeat, self.max_steps)
+
         if not self.own:
-            return make()
-        return Guard(make, self.own, self.hang_after, frames, self.state)
+            return whole()
+        return Guard(whole, self.own, self.hang_after, frames, self.state)
 
     def _judge(self, render_mode: str | None) -> gymnasium.Env[Any, Any]:
         told = {"render_mode": render_mode, **self.settings}
         return gymnasium.make(self.judge_id, disable_env_checker=True,
-                              max_episode_steps=self.max_steps, **told)
+                              max_episode_steps=self.repeat * self.max_steps, **told)
 
 
 def one_of(actions: np.ndarray) -> np.ndarray:

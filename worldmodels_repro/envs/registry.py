@@ -126,13 +126,15 @@ GAMES: dict[str, Game] = {game.name: game for game in (
 def game_named(name: str) -> Game:
     """A game of the table, or the :class:`Game` at ``path/to/file.py:NAME``.
 
-    ``name+change`` is that game in a changed world.
+    ``name@n`` is that game with every action done n times, ``name+change`` the game in a changed
+    world.
 
     Raises:
         UserError: there is none.
     """
-    changed_one = re.fullmatch(r"(.+)\+(\w+)", name)
-    if changed_one is None:
-        game = named(name, GAMES, "game", Game)
-        return replace(game, own=name) if is_plugin(name) else game
-    return game_named(changed_one[1]).with_change(changed_one[2])
+    if changed_one := re.fullmatch(r"(.+)\+(\w+)", name):
+        return game_named(changed_one[1]).with_change(changed_one[2])
+    if repeated_one := re.fullmatch(r"(.+)@(\d+)", name):
+        return game_named(repeated_one[1]).repeated(int(repeated_one[2]))
+    game = named(name, GAMES, "game", Game)
+    return replace(game, own=name) if is_plugin(name) else game

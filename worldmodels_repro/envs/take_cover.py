@@ -114,7 +114,12 @@ class FastTakeCover(TakeCover):
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One tic."""
-        reward = self._game.make_action(BUTTONS[step_of(action)], 1)
+        return self.repeat_step(action, 1)
+
+    def repeat_step(self, action: np.ndarray,
+               times: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """So many tics of one action; only the last is drawn."""
+        reward = self._game.make_action(BUTTONS[step_of(action)], times)
         terminated = self._game.is_episode_finished()
         frame = self._frame if terminated else self._see(self._game.get_state().screen_buffer)
         return frame, reward, terminated, False, {}

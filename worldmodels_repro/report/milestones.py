@@ -25,7 +25,8 @@ def table(stage_run: Run) -> list[Milestone]:
     """A row for each of the game's milestones.
 
     The score is the mean over the validation tracks, or dreams where means are evaluated in those.
-    Steps are the rollouts', those of training, those of validation, dreamt ones among them.
+    Steps are the rollouts', those of training, those of validation, dreamt ones among them; a step
+    of ``game@n`` counts n times.
     Core-hours are hours times the cores that the machine had, data, V and M included. There are
     none of a C that learnt: its evaluations stand in ``learn/history.csv``.
     """
@@ -67,7 +68,7 @@ def text(rows: list[Milestone], world: str, dollars: float | None = None, basis:
 def curve(stage_run: Run) -> list[tuple[float, int, int, float]]:
     """(score, generation, steps, core-hours) of each evaluation of the search's mean."""
     folder, points = stage_run.folder("evolve"), []
-    cores = load_marker(folder).get("cores", 1)
+    cores, repeat = load_marker(folder).get("cores", 1), game_named(stage_run.config.game).repeat
     steps, hours = 0, 0.0
     before = itertools.takewhile(lambda stage: stage != "evolve", stages_of(stage_run.config))
     for stage in before:
@@ -89,5 +90,6 @@ def curve(stage_run: Run) -> list[tuple[float, int, int, float]]:
         played = trained[generation] + validated
         # Validation is not timed apart: its steps take what those of training take.
         spent = rows[generation]["hours"] * played / trained[generation]
-        points.append((row["mean"], generation, steps + int(played), hours + spent * cores))
+        points.append((row["mean"], generation, repeat * (steps + int(played)),
+                       hours + spent * cores))
     return points

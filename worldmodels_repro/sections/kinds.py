@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,13 +12,19 @@ from worldmodels_repro.plugins import is_plugin
 
 
 class _OneOf:
-    """Checks a name: one of these, or the place of a user's own; and says so in the schema."""
+    """Checks a name: one of these, or the place of a user's own; and says so in the schema.
 
-    def __init__(self, *names: str):
-        self._names = names
+    Args:
+        names: that are known.
+        behind: a pattern of what may follow either; nothing, by default.
+    """
+
+    def __init__(self, *names: str, behind: str = ""):
+        self._names, self._behind = names, f"({behind})?$"
 
     def __call__(self, name: str) -> str:
-        if name in self._names or is_plugin(name):
+        plain = re.sub(self._behind, "", name)
+        if plain in self._names or is_plugin(plain):
             return name
         raise ValueError(f"{name!r} is not known: {', '.join(self._names)} are, or "
                          "path/to/file.py:NAME")
@@ -26,8 +33,10 @@ class _OneOf:
         return core_schema.no_info_after_validator_function(self, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        return {"type": "string", "anyOf": [{"enum": list(self._names)},
-                                            {"pattern": r"\.py:[A-Za-z_]\w*$"}]}
+        return {"type": "string", "anyOf": [
+            {"enum": list(self._names)},
+            {"pattern": f"^({'|'.join(self._names)}){self._behind}"},
+            {"pattern": rf"\.py:[A-Za-z_]\w*{self._behind}"}]}
 
 
 DRIVEN = ("controller", "candidates", "interrupted")  # policies that an agent has a part in
@@ -35,7 +44,7 @@ Policy = Annotated[str, _OneOf("network", "brownian", "held", "scripted", *DRIVE
 GameName = Annotated[str, _OneOf(
     "car_racing", "take_cover", "pong", "cube_crash", "cart_pole", "acrobot", "pendulum",
     "lunar_lander", "lunar_lander_continuous", "detector", "detector_onward", "detector_random",
-    "detector_raw", "detector_joint")]
+    "detector_raw", "detector_joint", behind=r"@[1-9]\d*")]
 Optimizer = Literal["adam", "muon"]
 Evolved = Literal["cma_es", "open_es", "pgpe"]
 EVOLVED: tuple[Evolved, ...] = get_args(Evolved)  # who ask for candidates

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldmodels_repro.envs.game import Game
+from worldmodels_repro.envs.registry import game_named
 from worldmodels_repro.models.contracts import ForwardModel, Representation
 from worldmodels_repro.models.encoding import Encoding
 from worldmodels_repro.storage import Arrays
@@ -20,7 +21,7 @@ from worldmodels_repro.worlds.dream import Dream, DreamWorld
 from worldmodels_repro.worlds.episodes import Policy, play
 from worldmodels_repro.worlds.frames import FramesWorld
 
-BEYOND = 5  # steps after the last one: a dreamt fireball may be a little slower
+BEYOND = 5  # of the environment's steps after the last one: a dreamt fireball may be slower
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,12 @@ def watched(game: Game, vision: Representation, policy: Policy, seeds: list[int]
 
 def lead_curve(dream: Dream, episodes: Sequence[Watched], leads: Sequence[int], copies: int,
                rng: np.random.Generator) -> list[dict[str, float | None]]:
-    """A row for each lead.
+    """A row for each lead; those that are less than an action apart are one.
 
     Args:
         dream: M, its temperature and how its dreams end.
         episodes: some of which ended; those too short for a lead are left out of it.
-        leads: steps before the last one.
+        leads: steps of the environment before the last one.
         copies: dreams from each place.
         rng: draws the places where games went on, and all noise.
 
@@ -77,15 +78,15 @@ def lead_curve(dream: Dream, episodes: Sequence[Watched], leads: Sequence[int], 
     """
     rows: list[dict[str, float | None]] = []
     followed = [_follow(dream, episode, rng) for episode in episodes]
-    world = DreamWorld(dream, len(episodes) * copies)
-    for lead in leads:
-        ahead = lead + 1 + BEYOND
+    world, repeat = DreamWorld(dream, len(episodes) * copies), game_named(dream.game).repeat
+    for lead in sorted({lead // repeat for lead in leads}):
+        ahead = lead + 1 + -(-BEYOND // repeat)
         dying = [(number, len(episode.mu) - 1 - lead) for number, episode in enumerate(episodes)
                  if episode.ended and len(episode.mu) > lead + 1]
         # A place is one where the game went on only if it did so for as long as is dreamt.
         living = [(number, int(rng.integers(1, len(episode.mu) - ahead)))
                   for number, episode in enumerate(episodes) if len(episode.mu) > 2 * ahead + 1]
-        rows.append({"lead": lead, "deaths": len(dying)} | {
+        rows.append({"lead": lead * repeat, "deaths": len(dying)} | {
             name: _share_ended(world, places, episodes, followed, ahead, copies, rng)
             for name, places in (("death", dying), ("survived", living))})
     return rows

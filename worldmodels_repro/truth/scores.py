@@ -47,8 +47,8 @@ class Always:
 
 BLIND: dict[str, Callable[[Game, np.random.Generator], Player]] = {
     "uniformly random": UniformlyRandom,
-    "held 1 to 10 steps": lambda game, rng: Held(game, rng, (1, 10)),
-    "held 1 to 60 steps": lambda game, rng: Held(game, rng, (1, 60)),
+    "held 1 to 10 steps": lambda game, rng: Held(game, rng, (1, max(1, 10 // game.repeat))),
+    "held 1 to 60 steps": lambda game, rng: Held(game, rng, (1, max(1, 60 // game.repeat))),
     "always lowest": lambda game, rng: Always(game.low),
     "always middle": lambda game, rng: Always((game.low + game.high) / 2),
     "always highest": lambda game, rng: Always(game.high),

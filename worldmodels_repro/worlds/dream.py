@@ -116,10 +116,10 @@ class DreamWorld:
     """B dreams in lockstep.
 
     An episode starts from a draw of a first frame's posterior, with h_0 = c_0 = 0. Each step's
-    reward is the reward head's, or 1; the episode ends when the ending head's logit is above 0
-    (or by a draw: ``Dream.ending_weight``), or with the longest that the game allows. All draws
-    come from the episode's seed, a step's after those of the steps before: nothing depends on the
-    other slots.
+    reward is the reward head's, or 1 for each time that the action is done; the episode ends when
+    the ending head's logit is above 0 (or by a draw: ``Dream.ending_weight``), or with the longest
+    that the game allows. All draws come from the episode's seed, a step's after those of the steps
+    before: nothing depends on the other slots.
 
     Args:
         dream: M and the starts.
@@ -218,7 +218,7 @@ class DreamWorld:
         self._mind.step(self._told(actions[live]), self._uniforms[live, ahead],
                         self._normals[live, ahead])
         self.age[live] += 1
-        self._rewards[live] = (1.0 if self._mind.reward is None
+        self._rewards[live] = (float(self._game.repeat) if self._mind.reward is None
                                else self._mind.reward[:self._live])
         if self._mind.done is not None:
             self._ended[live] = self._mind.done[:self._live] > self._thresholds[live, ahead]

@@ -302,13 +302,13 @@ class Dream {
   }
 
   step(action) {
-    const {m, action: {most}} = this.model, ahead = this.steps % m.ahead, {z} = m;
+    const {m, action: {most, repeat}} = this.model, ahead = this.steps % m.ahead, {z} = m;
     if (ahead === 0) this.drawAhead();
     this.mind.advance(action);
     const part = (noise) => noise.subarray(ahead * z, (ahead + 1) * z);
     this.mind.draw(part(this.uniforms), part(this.normals), this.temperature);
     this.steps += 1;
-    this.score += m.reward === null ? 1 : this.mind.out[m.reward];
+    this.score += m.reward === null ? repeat : this.mind.out[m.reward];
     const ended = m.done !== null && this.mind.out[m.done] > this.thresholds[ahead];
     this.over = ended || this.steps >= most;
     return this.over;
