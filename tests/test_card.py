@@ -37,6 +37,7 @@ def test_a_card_says_where_c_came_to_be(world: str, chosen_in: str, said: list[s
                                         unsaid: str) -> None:
     card = table(load_run(Path("logs/carracing")))
     card["world"], card["chosen_in"], card["temperature"] = world, chosen_in, 1.15
+    assert "done 4 times" not in text(card) and "done 4 times" in text({**card, "repeat": 4})
     words = text(card)
     assert [part for part in said if part not in words] == [] and unsaid not in words
 

@@ -35,6 +35,7 @@ def onnx_models(run: Run, say: Callable[[str], object]) -> dict[str, bytes]:
     vision, game = load_vision(run.path, config.vae.layers), game_named(config.game)
     memory = load_mdn_rnn(run.path, config.memory, vision.size, game.actions)
     about = {"game": game.judge_id, "actions": json.dumps(game.action_names),
+             "repeat": str(game.repeat),
              "low": json.dumps(game.low.tolist()), "high": json.dumps(game.high.tolist())}
     models = {"v_encoder": encoder_graph(vision), "v_decoder": decoder_graph(vision),
               "m": memory_graph(memory, game.actions, config.memory.taken_actions)}

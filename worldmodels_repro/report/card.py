@@ -30,6 +30,7 @@ class Card(TypedDict):
         run: the folder.
         game: the environment that judged.
         actions: what C gives, by name.
+        repeat: how often the game does every action.
         by: how C came to be: as ``controller.by`` says.
         sees: what C sees: ``z``, ``h``, ``o``, ...
         parameters: numbers in V, M and C, of those that the run has.
@@ -54,6 +55,7 @@ class Card(TypedDict):
     run: str
     game: str
     actions: list[str]
+    repeat: int
     by: str
     sees: list[str]
     parameters: dict[str, int]
@@ -94,12 +96,13 @@ def table(run: Run) -> Card:
     own = {"C": shape_of(config).weights} if not sees_v else parameters(config)
     dream = judged.get("dream")
     scores = [row["score"] for row in judged["episodes"]["agent"]]
-    origin, evaluate = judged["agent"], load_marker(run.folder("evaluate"))
+    game, origin = game_named(config.game), judged["agent"]
+    evaluate = load_marker(run.folder("evaluate"))
     starts = [*config.rollouts.agents, config.rollouts.keep, config.vae.start,
               config.memory.start, config.evolve.start, config.learn.start]
     return {
         "run": str(run.path), "game": judged["environment"],
-        "actions": game_named(config.game).action_names, "by": config.controller.by,
+        "actions": game.action_names, "repeat": game.repeat, "by": config.controller.by,
         "sees": sees(config), "parameters": own,
         "memory": _memory(config) if sees_v else "", "lent": lent,
         "policies": dict(config.rollouts.policies) if facts else {},
@@ -170,6 +173,8 @@ def _what(card: Card) -> str:
            "td3": "learnt by TD3"}
     where = in_words(card["world"], card["temperature"])
     sees, gives = ", ".join(card["sees"]), ", ".join(card["actions"])
+    if card["repeat"] > 1:
+        gives += f", each done {card['repeat']} times"
     numbers = ", ".join(f"{name} {count:,}" for name, count in card["parameters"].items())
     lines = ["Made as in *World Models* (Ha & Schmidhuber, 2018)."]
     if card["memory"]:
